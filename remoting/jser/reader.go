@@ -1,0 +1,459 @@
+package jser
+
+import (
+	"encoding/binary"
+	"errors"
+	"io"
+	"math"
+)
+
+// Options tune a Decoder. The zero value reads anything under default Limits.
+type Options struct {
+	Limits Limits
+	// NoDefaults names classes whose writeObject does not write the fields that
+	// their descriptor lists. The stream itself does not tell.
+	NoDefaults map[string]bool
+	// OnClassDesc is called for every descriptor, in the order of the stream,
+	// once its annotation is read. An error ends decoding.
+	OnClassDesc func(*ClassDesc) error
+}
+
+// Decoder reads one stream. It is not safe for concurrent use.
+type Decoder struct {
+	opt     Options
+	lim     Limits
+	buf     []byte
+	pos     int
+	r       io.Reader // nil when buf is the whole stream
+	handles []Value
+	depth   int
+	memory  int64
+	skip    map[string]bool // classes found to skip their defaults while decoding
+	suspect []string
+}
+
+// errClassException carries no detail: the exception object follows, but the
+// stream is broken by definition.
+const msgException = "the writer failed and wrote an exception (TC_EXCEPTION) into the stream"
+
+// Decode reads the one object of a complete stream, header included. Data
+// after it is an error.
+func Decode(stream []byte, opt Options) (Value, error) {
+	v, n, err := DecodePrefix(stream, opt)
+	if err != nil {
+		return nil, err
+	}
+	if n != len(stream) {
+		return nil, &SyntaxError{int64(n), "data after the end of the object"}
+	}
+	return v, nil
+}
+
+// DecodePrefix reads the first object of a stream, header included, and
+// reports how many bytes it took.
+func DecodePrefix(stream []byte, opt Options) (Value, int, error) {
+	d := NewDecoder(stream, opt)
+	v, err := d.ReadFirst()
+	if err == nil {
+		return v, d.pos, nil
+	}
+	// A class with a writeObject of its own may skip its default fields, and
+	// only a failure further on shows it. Try again for each class that could
+	// be meant, last one first.
+	var syntax *SyntaxError
+	if !errors.As(err, &syntax) {
+		return nil, 0, err
+	}
+	for i, tries := len(d.suspect)-1, 0; i >= 0 && tries < 4; i, tries = i-1, tries+1 {
+		again := NewDecoder(stream, opt)
+		again.skip = map[string]bool{d.suspect[i]: true}
+		if v, err2 := again.ReadFirst(); err2 == nil && again.pos == len(stream) {
+			return v, again.pos, nil
+		}
+	}
+	return nil, 0, err
+}
+
+// NewDecoder reads a stream that is in memory as a whole.
+func NewDecoder(stream []byte, opt Options) *Decoder {
+	return &Decoder{opt: opt, lim: opt.Limits.withDefaults(), buf: stream}
+}
+
+// ReadFirst reads the header and the first object.
+func (d *Decoder) ReadFirst() (Value, error) {
+	b, err := d.take(4)
+	if err != nil {
+		return nil, err
+	}
+	if string(b) != string(Header) {
+		return nil, &SyntaxError{0, "not a Java object stream (it does not start with AC ED 00 05)"}
+	}
+	return d.ReadObject()
+}
+
+// ReadObject reads the next object; leading TC_RESETs are obeyed.
+func (d *Decoder) ReadObject() (Value, error) {
+	for {
+		tc, err := d.byte()
+		if err != nil {
+			return nil, err
+		}
+		if tc == tcReset {
+			d.handles = d.handles[:0]
+			continue
+		}
+		return d.content(tc)
+	}
+}
+
+// Offset is the number of bytes read so far.
+func (d *Decoder) Offset() int { return d.pos }
+
+func (d *Decoder) syntax(msg string) error { return &SyntaxError{int64(d.pos), msg} }
+
+func (d *Decoder) limit(what string, want, max int64) error {
+	return &LimitError{int64(d.pos), what, want, max}
+}
+
+// need makes n more bytes available at pos.
+func (d *Decoder) need(n int) error {
+	if n <= len(d.buf)-d.pos {
+		return nil
+	}
+	if d.r == nil {
+		return &SyntaxError{int64(len(d.buf)), "the stream ends early"}
+	}
+	return d.fill(n)
+}
+
+func (d *Decoder) take(n int) ([]byte, error) {
+	if err := d.need(n); err != nil {
+		return nil, err
+	}
+	b := d.buf[d.pos : d.pos+n]
+	d.pos += n
+	return b, nil
+}
+
+func (d *Decoder) byte() (byte, error) {
+	if err := d.need(1); err != nil {
+		return 0, err
+	}
+	b := d.buf[d.pos]
+	d.pos++
+	return b, nil
+}
+
+func (d *Decoder) uint16() (uint16, error) {
+	b, err := d.take(2)
+	if err != nil {
+		return 0, err
+	}
+	return binary.BigEndian.Uint16(b), nil
+}
+
+func (d *Decoder) int32() (int32, error) {
+	b, err := d.take(4)
+	if err != nil {
+		return 0, err
+	}
+	return int32(binary.BigEndian.Uint32(b)), nil
+}
+
+func (d *Decoder) int64() (int64, error) {
+	b, err := d.take(8)
+	if err != nil {
+		return 0, err
+	}
+	return int64(binary.BigEndian.Uint64(b)), nil
+}
+
+// spend charges an estimate of the memory that a node takes.
+func (d *Decoder) spend(n int64) error {
+	d.memory += n
+	if d.memory > d.lim.Memory {
+		return d.limit("memory", d.memory, d.lim.Memory)
+	}
+	return nil
+}
+
+func (d *Decoder) addHandle(v Value) (int, error) {
+	if len(d.handles) >= d.lim.Handles {
+		return 0, d.limit("handles", int64(len(d.handles))+1, int64(d.lim.Handles))
+	}
+	d.handles = append(d.handles, v)
+	return len(d.handles) - 1, d.spend(16)
+}
+
+func (d *Decoder) enter() error {
+	d.depth++
+	if d.depth > d.lim.Depth {
+		return d.limit("depth", int64(d.depth), int64(d.lim.Depth))
+	}
+	return nil
+}
+
+// content reads the rest of an object whose type code is tc.
+func (d *Decoder) content(tc byte) (Value, error) {
+	switch tc {
+	case tcNull:
+		return nil, nil
+	case tcReference:
+		return d.reference()
+	case tcString:
+		n, err := d.uint16()
+		if err != nil {
+			return nil, err
+		}
+		return d.newString(int(n))
+	case tcLongString:
+		n, err := d.int64()
+		if err != nil {
+			return nil, err
+		}
+		if n < 0 || n > int64(d.lim.String) {
+			return nil, d.limit("string", n, int64(d.lim.String))
+		}
+		return d.newString(int(n))
+	}
+	if err := d.enter(); err != nil {
+		return nil, err
+	}
+	defer func() { d.depth-- }()
+	switch tc {
+	case tcObject:
+		return d.object()
+	case tcArray:
+		return d.array()
+	case tcEnum:
+		return d.enum()
+	case tcClass:
+		return d.class()
+	case tcClassDesc, tcProxyClassDesc:
+		return d.classDesc(tc)
+	case tcReset:
+		return nil, d.syntax("TC_RESET inside an object")
+	case tcException:
+		return nil, d.syntax(msgException)
+	case tcBlockData, tcBlockDataLong, tcEndBlockData:
+		return nil, d.syntax("block data where an object is expected")
+	}
+	d.pos--
+	return nil, d.syntax("unknown type code")
+}
+
+func (d *Decoder) reference() (Value, error) {
+	h, err := d.int32()
+	if err != nil {
+		return nil, err
+	}
+	i := int(h) - baseHandle
+	if i < 0 || i >= len(d.handles) {
+		return nil, d.syntax("reference to an object that was not written")
+	}
+	return d.handles[i], nil
+}
+
+func (d *Decoder) newString(n int) (Value, error) {
+	s, err := d.utf(n)
+	if err != nil {
+		return nil, err
+	}
+	_, err = d.addHandle(s)
+	return s, err
+}
+
+// utf reads n bytes of modified UTF-8.
+func (d *Decoder) utf(n int) (string, error) {
+	if n > d.lim.String {
+		return "", d.limit("string", int64(n), int64(d.lim.String))
+	}
+	b, err := d.take(n)
+	if err != nil {
+		return "", err
+	}
+	if err := d.spend(int64(n) + 16); err != nil {
+		return "", err
+	}
+	s, bad := decodeMUTF8(b)
+	if bad >= 0 {
+		return "", &SyntaxError{int64(d.pos - n + bad), "malformed modified UTF-8"}
+	}
+	return s, nil
+}
+
+func (d *Decoder) shortUTF() (string, error) {
+	n, err := d.uint16()
+	if err != nil {
+		return "", err
+	}
+	return d.utf(int(n))
+}
+
+func (d *Decoder) object() (Value, error) {
+	desc, err := d.readClassDesc()
+	if err != nil {
+		return nil, err
+	}
+	if desc == nil {
+		return nil, d.syntax("an object without a class")
+	}
+	o := &Object{Class: desc}
+	if _, err := d.addHandle(o); err != nil {
+		return nil, err
+	}
+	if err := d.spend(64); err != nil {
+		return nil, err
+	}
+	if desc.Flags&FlagExternalizable != 0 {
+		if desc.Flags&FlagBlockData == 0 {
+			return nil, d.syntax("externalizable class " + desc.Name + " without block data can not be read by others")
+		}
+		extra, err := d.annotation()
+		o.Data = []ClassData{{Desc: desc, Extra: extra}}
+		return o, err
+	}
+	var stack [8]*ClassDesc
+	classes := desc.hierarchy(stack[:0])
+	o.Data = make([]ClassData, 0, len(classes))
+	if err := d.spend(int64(len(classes)) * 64); err != nil {
+		return nil, err
+	}
+	for _, c := range classes {
+		cd, err := d.classData(c)
+		o.Data = append(o.Data, cd)
+		if err != nil {
+			return nil, err
+		}
+	}
+	return o, nil
+}
+
+func (d *Decoder) classData(c *ClassDesc) (ClassData, error) {
+	cd := ClassData{Desc: c}
+	custom := c.Flags&FlagWriteMethod != 0
+	if c.Flags&FlagSerializable == 0 {
+		return cd, nil
+	}
+	switch {
+	case len(c.Fields) == 0:
+	case custom && (d.opt.NoDefaults[c.Name] || d.skip[c.Name]):
+	default:
+		if custom && len(d.suspect) < 64 {
+			d.suspect = append(d.suspect, c.Name)
+		}
+		cd.Values = make([]Value, len(c.Fields))
+		if err := d.spend(int64(len(c.Fields)) * 16); err != nil {
+			return cd, err
+		}
+		for i := range c.Fields {
+			v, err := d.field(c.Fields[i].Type)
+			if err != nil {
+				return cd, err
+			}
+			cd.Values[i] = v
+		}
+	}
+	if custom {
+		extra, err := d.annotation()
+		cd.Extra = extra
+		return cd, err
+	}
+	return cd, nil
+}
+
+func (d *Decoder) field(typ byte) (Value, error) {
+	switch typ {
+	case 'L', '[':
+		tc, err := d.byte()
+		if err != nil {
+			return nil, err
+		}
+		return d.content(tc)
+	}
+	return d.primitive(typ)
+}
+
+func (d *Decoder) primitive(typ byte) (Value, error) {
+	switch typ {
+	case 'Z':
+		b, err := d.byte()
+		return b != 0, err
+	case 'B':
+		b, err := d.byte()
+		return int8(b), err
+	case 'C':
+		return wrap(d.uint16())
+	case 'S':
+		u, err := d.uint16()
+		return int16(u), err
+	case 'I':
+		return wrap(d.int32())
+	case 'J':
+		return wrap(d.int64())
+	case 'F':
+		i, err := d.int32()
+		return math.Float32frombits(uint32(i)), err
+	case 'D':
+		i, err := d.int64()
+		return math.Float64frombits(uint64(i)), err
+	}
+	return nil, d.syntax("unknown field type")
+}
+
+func wrap[T any](v T, err error) (Value, error) { return v, err }
+
+// annotation reads blocks and objects up to TC_ENDBLOCKDATA.
+func (d *Decoder) annotation() ([]Value, error) {
+	var out []Value
+	for {
+		tc, err := d.byte()
+		if err != nil {
+			return out, err
+		}
+		var n int
+		switch tc {
+		case tcEndBlockData:
+			return out, nil
+		case tcBlockData:
+			b, err := d.byte()
+			if err != nil {
+				return out, err
+			}
+			n = int(b)
+		case tcBlockDataLong:
+			l, err := d.int32()
+			if err != nil {
+				return out, err
+			}
+			if l < 0 || int(l) > d.lim.Array {
+				return out, d.limit("array", int64(l), int64(d.lim.Array))
+			}
+			n = int(l)
+		default:
+			v, err := d.content(tc)
+			if err != nil {
+				return out, err
+			}
+			if err := d.spend(16); err != nil {
+				return out, err
+			}
+			out = append(out, v)
+			continue
+		}
+		b, err := d.take(n)
+		if err != nil {
+			return out, err
+		}
+		if err := d.spend(int64(n) + 40); err != nil {
+			return out, err
+		}
+		if k := len(out) - 1; k >= 0 {
+			if prev, ok := out[k].(Block); ok {
+				out[k] = append(prev, b...)
+				continue
+			}
+		}
+		out = append(out, append(Block(nil), b...))
+	}
+}
