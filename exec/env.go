@@ -18,7 +18,7 @@ import (
 // Get, Expand, Len and Clone may run concurrently.
 type EnvVars struct {
 	vars   map[string]envVar // by folded key
-	sorted []string          // folded keys in order; nil = to be made again
+	sorted []string          // folded keys in order, removed ones too; nil = to be made again
 }
 
 type envVar struct{ key, value string }
@@ -104,11 +104,7 @@ func (e *EnvVars) Put(key, value string) {
 
 // Remove deletes key, compared without case.
 func (e *EnvVars) Remove(key string) {
-	f := foldKey(key)
-	if _, ok := e.vars[f]; ok {
-		delete(e.vars, f)
-		e.sorted = nil
-	}
+	delete(e.vars, foldKey(key))
 }
 
 // Override is hudson.EnvVars.override: an empty value removes the variable; a
@@ -153,9 +149,10 @@ func (e *EnvVars) OverrideExpandingAll(all *EnvVars) (cycles []string) {
 // later ones see earlier results (hudson.EnvVars.resolve).
 func (e *EnvVars) ResolveReferences() {
 	for _, f := range e.keys() {
-		v := e.vars[f]
-		v.value = e.Expand(v.value)
-		e.vars[f] = v
+		if v, ok := e.vars[f]; ok {
+			v.value = e.Expand(v.value)
+			e.vars[f] = v
+		}
 	}
 }
 

@@ -9,7 +9,10 @@ import (
 // orderWork bounds the steps spent on ordering references. A launch has some
 // dozens of them; a hostile one may have millions, in cycles, and each cut cycle
 // starts the sort anew. Beyond the bound, variables are taken in map order.
-const orderWork = 5_000_000
+const orderWork = 1_000_000
+
+// maxCycles bounds the cycles that are reported.
+const maxCycles = 16
 
 // referenceSet is the set of names that one value refers to, in sorted order
 // (Java: TreeSet with the map's comparator, so without case, first case kept).
@@ -47,7 +50,9 @@ func overrideOrder(target, all *EnvVars) (order, cycles []string) {
 			break
 		}
 		from, to := cutCycle(target, refs, cycle)
-		cycles = append(cycles, strings.Join(cycle, " -> ")+", cut "+from+" -> "+to)
+		if len(cycles) < maxCycles {
+			cycles = append(cycles, strings.Join(cycle, " -> ")+", cut "+from+" -> "+to)
+		}
 	}
 
 	// A name that others refer to in another case occurs here in that case; its
