@@ -1,0 +1,40 @@
+// Package hudson holds the callables that a Jenkins controller sends, one
+// family a file, each named after the Java class that it stands for.
+//
+//	callable.Table ◀─ register ─ files.go     hudson.FilePath$…
+//	                             launch.go    hudson.Launcher$…
+//	                             durable.go   org.jenkinsci.plugins.durabletask…
+//	                             monitors.go  hudson.node_monitors…
+//	                             …
+//	Agent: what they know of the process that they run in
+package hudson
+
+import (
+	"log/slog"
+
+	"github.com/footman-ci/footman/remoting/callable"
+)
+
+// Agent is what callables know of the process that they run in. It outlives
+// connections. Set the fields before NewTable and don't change them later.
+type Agent struct {
+	Log *slog.Logger
+	// Version is the version of Remoting that we stand for.
+	Version string
+	// Protocol names the transport of the current connection: "WebSocket",
+	// "JNLP4-connect" or "Standard in/out".
+	Protocol func() string
+	// WorkDir is the root of the agent, "" when unknown.
+	WorkDir string
+	// Environ is the environment that builds inherit, without our secrets.
+	Environ []string
+	// NoReconnect is called when the controller says that this agent must not
+	// come back (kubernetes: KubernetesSlave$SlaveDisconnector).
+	NoReconnect func()
+}
+
+// NewTable makes the table of everything that runs natively.
+func NewTable(a *Agent) *callable.Table {
+	t := &callable.Table{Log: a.Log}
+	return t
+}
