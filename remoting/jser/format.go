@@ -2,6 +2,7 @@ package jser
 
 import (
 	"fmt"
+	"reflect"
 	"strconv"
 	"strings"
 )
@@ -15,20 +16,36 @@ func Describe(v Value) string {
 		return "a string"
 	case Block:
 		return fmt.Sprintf("%d bytes of block data", len(v))
-	case *Array, *Enum, *Object, *Class, *ClassDesc:
-		return "a " + Name(v)
+	case *Class:
+		return "the class " + short(v.Desc.String())
+	case *Array, *Enum, *Object, *ClassDesc:
+		return "a " + short(Name(v))
 	}
 	return fmt.Sprintf("a primitive %T", v)
 }
 
+// short cuts a name that a stream gave, for messages.
+func short(name string) string {
+	if len(name) > 200 {
+		return fmt.Sprintf("%.200s… (%d bytes)", name, len(name))
+	}
+	return name
+}
+
 // Format prints a node as indented text, for people and for comparisons in
 // tests. Objects that were printed before appear as #n. Stack traces are only
-// counted. Strings and byte arrays are cut at limit bytes; 0 means never.
+// left out. Strings and byte arrays are cut at limit bytes and other primitive
+// arrays at limit elements; 0 means never. The text as a whole ends once it is
+// longer than 64 MiB, whatever the node.
 func Format(v Value, limit int) string {
 	p := printer{seen: map[any]int{}, limit: limit}
 	p.value(v, 0)
 	return p.b.String()
 }
+
+// maxFormat bounds the text of Format: nodes can refer to one long string often,
+// and lie deep.
+const maxFormat = 64 << 20
 
 type printer struct {
 	b     strings.Builder
@@ -52,7 +69,12 @@ func (p *printer) again(key any) bool {
 	return false
 }
 
+func (p *printer) full() bool { return p.b.Len() > maxFormat }
+
 func (p *printer) value(v Value, depth int) {
+	if p.full() {
+		return
+	}
 	switch v := v.(type) {
 	case nil:
 		p.b.WriteString("null")
@@ -61,7 +83,7 @@ func (p *printer) value(v Value, depth int) {
 	case Block:
 		p.bytes("block", v)
 	case *Enum:
-		p.b.WriteString(v.Class.Name + "." + v.Name)
+		p.b.WriteString(v.Class.String() + "." + v.Name)
 	case *Class:
 		p.b.WriteString("class " + v.Desc.String())
 	case *ClassDesc:
@@ -106,7 +128,7 @@ func (p *printer) array(a *Array, depth int) {
 	}
 	vs, ok := a.Elems.([]Value)
 	if !ok {
-		fmt.Fprintf(&p.b, "%s %v", a.Class.Name, a.Elems)
+		p.primitives(a)
 		return
 	}
 	if p.again(a) {
@@ -114,9 +136,27 @@ func (p *printer) array(a *Array, depth int) {
 	}
 	fmt.Fprintf(&p.b, "%s[%d]", a.Class.Name, len(vs))
 	for _, e := range vs {
+		if p.full() {
+			p.b.WriteString("…")
+			return
+		}
 		p.line(depth+1, "- ")
 		p.value(e, depth+1)
 	}
+}
+
+func (p *printer) primitives(a *Array) {
+	all := reflect.ValueOf(a.Elems)
+	if all.Kind() != reflect.Slice {
+		fmt.Fprintf(&p.b, "%s %v", a.Class.Name, a.Elems)
+		return
+	}
+	n := all.Len()
+	if p.limit > 0 && n > p.limit {
+		fmt.Fprintf(&p.b, "%s[%d] %v…", a.Class.Name, n, all.Slice(0, p.limit))
+		return
+	}
+	fmt.Fprintf(&p.b, "%s[%d] %v", a.Class.Name, n, a.Elems)
 }
 
 func (p *printer) object(o *Object, depth int) {
@@ -125,11 +165,18 @@ func (p *printer) object(o *Object, depth int) {
 	}
 	p.b.WriteString(o.Class.String())
 	for _, cd := range o.Data {
+		if p.full() {
+			p.b.WriteString("…")
+			return
+		}
 		for i, v := range cd.Values {
 			p.line(depth+1, cd.Desc.Fields[i].Name+" = ")
 			p.value(v, depth+1)
 		}
 		for _, v := range cd.Extra {
+			if p.full() {
+				break
+			}
 			p.line(depth+1, "+ ")
 			p.value(v, depth+1)
 		}

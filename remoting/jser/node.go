@@ -1,5 +1,7 @@
 package jser
 
+import "strings"
+
 // Type codes of the stream, java.io.ObjectStreamConstants.
 const (
 	tcNull           = 0x70
@@ -125,14 +127,7 @@ func (d *ClassDesc) String() string {
 	if !d.Proxy {
 		return d.Name
 	}
-	s := "proxy["
-	for i, n := range d.Interfaces {
-		if i > 0 {
-			s += ", "
-		}
-		s += n
-	}
-	return s + "]"
+	return "proxy[" + strings.Join(d.Interfaces, ", ") + "]"
 }
 
 // Is reports whether d or one of its superclasses has that name.

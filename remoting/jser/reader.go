@@ -1,10 +1,11 @@
 package jser
 
 import (
-	"encoding/binary"
 	"errors"
 	"io"
 	"math"
+	"slices"
+	"unsafe"
 )
 
 // Options tune a Decoder. The zero value reads anything under default Limits.
@@ -28,13 +29,12 @@ type Decoder struct {
 	handles []Value
 	depth   int
 	memory  int64
-	skip    map[string]bool // classes found to skip their defaults while decoding
-	suspect []string
+	skip    string   // class that DecodePrefix supposes to skip its defaults
+	suspect []string // distinct classes that may have skipped theirs, in the order of the stream
 }
 
-// errClassException carries no detail: the exception object follows, but the
-// stream is broken by definition.
-const msgException = "the writer failed and wrote an exception (TC_EXCEPTION) into the stream"
+// maxRetries bounds how often DecodePrefix reads a stream again.
+const maxRetries = 4
 
 // Decode reads the one object of a complete stream, header included. Data
 // after it is an error.
@@ -51,22 +51,25 @@ func Decode(stream []byte, opt Options) (Value, error) {
 
 // DecodePrefix reads the first object of a stream, header included, and
 // reports how many bytes it took.
+//
+// A class with a writeObject of its own may skip its default fields, and when
+// the field comes first that looks like data, only a failure further on shows
+// it. Then the stream is read again, at most maxRetries times, each time with
+// one suspected class read as if it had skipped them; such a reading counts
+// only if it takes the whole stream.
 func DecodePrefix(stream []byte, opt Options) (Value, int, error) {
 	d := NewDecoder(stream, opt)
 	v, err := d.ReadFirst()
 	if err == nil {
 		return v, d.pos, nil
 	}
-	// A class with a writeObject of its own may skip its default fields, and
-	// only a failure further on shows it. Try again for each class that could
-	// be meant, last one first.
 	var syntax *SyntaxError
 	if !errors.As(err, &syntax) {
 		return nil, 0, err
 	}
-	for i, tries := len(d.suspect)-1, 0; i >= 0 && tries < 4; i, tries = i-1, tries+1 {
+	for i, tries := len(d.suspect)-1, 0; i >= 0 && tries < maxRetries; i, tries = i-1, tries+1 {
 		again := NewDecoder(stream, opt)
-		again.skip = map[string]bool{d.suspect[i]: true}
+		again.skip = d.suspect[i]
 		if v, err2 := again.ReadFirst(); err2 == nil && again.pos == len(stream) {
 			return v, again.pos, nil
 		}
@@ -115,84 +118,6 @@ func (d *Decoder) limit(what string, want, max int64) error {
 	return &LimitError{int64(d.pos), what, want, max}
 }
 
-// need makes n more bytes available at pos.
-func (d *Decoder) need(n int) error {
-	if n <= len(d.buf)-d.pos {
-		return nil
-	}
-	if d.r == nil {
-		return &SyntaxError{int64(len(d.buf)), "the stream ends early"}
-	}
-	return d.fill(n)
-}
-
-func (d *Decoder) take(n int) ([]byte, error) {
-	if err := d.need(n); err != nil {
-		return nil, err
-	}
-	b := d.buf[d.pos : d.pos+n]
-	d.pos += n
-	return b, nil
-}
-
-func (d *Decoder) byte() (byte, error) {
-	if err := d.need(1); err != nil {
-		return 0, err
-	}
-	b := d.buf[d.pos]
-	d.pos++
-	return b, nil
-}
-
-func (d *Decoder) uint16() (uint16, error) {
-	b, err := d.take(2)
-	if err != nil {
-		return 0, err
-	}
-	return binary.BigEndian.Uint16(b), nil
-}
-
-func (d *Decoder) int32() (int32, error) {
-	b, err := d.take(4)
-	if err != nil {
-		return 0, err
-	}
-	return int32(binary.BigEndian.Uint32(b)), nil
-}
-
-func (d *Decoder) int64() (int64, error) {
-	b, err := d.take(8)
-	if err != nil {
-		return 0, err
-	}
-	return int64(binary.BigEndian.Uint64(b)), nil
-}
-
-// spend charges an estimate of the memory that a node takes.
-func (d *Decoder) spend(n int64) error {
-	d.memory += n
-	if d.memory > d.lim.Memory {
-		return d.limit("memory", d.memory, d.lim.Memory)
-	}
-	return nil
-}
-
-func (d *Decoder) addHandle(v Value) (int, error) {
-	if len(d.handles) >= d.lim.Handles {
-		return 0, d.limit("handles", int64(len(d.handles))+1, int64(d.lim.Handles))
-	}
-	d.handles = append(d.handles, v)
-	return len(d.handles) - 1, d.spend(16)
-}
-
-func (d *Decoder) enter() error {
-	d.depth++
-	if d.depth > d.lim.Depth {
-		return d.limit("depth", int64(d.depth), int64(d.lim.Depth))
-	}
-	return nil
-}
-
 // content reads the rest of an object whose type code is tc.
 func (d *Decoder) content(tc byte) (Value, error) {
 	switch tc {
@@ -234,12 +159,28 @@ func (d *Decoder) content(tc byte) (Value, error) {
 	case tcReset:
 		return nil, d.syntax("TC_RESET inside an object")
 	case tcException:
-		return nil, d.syntax(msgException)
+		return nil, d.exception()
 	case tcBlockData, tcBlockDataLong, tcEndBlockData:
 		return nil, d.syntax("block data where an object is expected")
 	}
 	d.pos--
 	return nil, d.syntax("unknown type code")
+}
+
+// exception reads what ObjectOutputStream.writeFatalException left: the writer
+// forgot its handles and wrote the exception it met. It always returns an error.
+func (d *Decoder) exception() error {
+	at := int64(d.pos - 1)
+	msg := "the writer failed and wrote an exception (TC_EXCEPTION) into the stream"
+	d.handles = d.handles[:0]
+	if tc, err := d.byte(); err == nil {
+		if v, err := d.content(tc); err == nil {
+			if text, ok := ThrowableMessage(v); ok {
+				msg += ": " + text
+			}
+		}
+	}
+	return &SyntaxError{at, msg}
 }
 
 func (d *Decoder) reference() (Value, error) {
@@ -258,6 +199,11 @@ func (d *Decoder) newString(n int) (Value, error) {
 	s, err := d.utf(n)
 	if err != nil {
 		return nil, err
+	}
+	if len(s) == 1 {
+		// Go keeps one copy of each one-byte string. Give it an address of its own,
+		// by which the Encoder tells a shared string from an equal one.
+		s = unsafe.String(&[]byte(s)[0], 1)
 	}
 	_, err = d.addHandle(s)
 	return s, err
@@ -335,13 +281,14 @@ func (d *Decoder) classData(c *ClassDesc) (ClassData, error) {
 	if c.Flags&FlagSerializable == 0 {
 		return cd, nil
 	}
-	switch {
-	case len(c.Fields) == 0:
-	case custom && (d.opt.NoDefaults[c.Name] || d.skip[c.Name]):
-	default:
-		if custom && len(d.suspect) < 64 {
-			d.suspect = append(d.suspect, c.Name)
+	skips := false
+	if custom && len(c.Fields) > 0 {
+		var err error
+		if skips, err = d.skipsDefaults(c); err != nil {
+			return cd, err
 		}
+	}
+	if len(c.Fields) > 0 && !skips {
 		cd.Values = make([]Value, len(c.Fields))
 		if err := d.spend(int64(len(c.Fields)) * 16); err != nil {
 			return cd, err
@@ -360,6 +307,30 @@ func (d *Decoder) classData(c *ClassDesc) (ClassData, error) {
 		return cd, err
 	}
 	return cd, nil
+}
+
+// skipsDefaults reports whether the writeObject of c, whose data comes next,
+// leaves out the fields that c lists: because the caller knows it, or because
+// what comes next can't be the first field. A reference can't begin with a
+// block code, and a boolean is written as 0 or 1.
+func (d *Decoder) skipsDefaults(c *ClassDesc) (bool, error) {
+	if d.skip == c.Name || d.opt.NoDefaults[c.Name] {
+		return true, nil
+	}
+	if err := d.need(1); err != nil {
+		return false, err
+	}
+	next := d.buf[d.pos]
+	switch c.Fields[0].Type {
+	case 'L', '[', 'Z':
+		if next == tcBlockData || next == tcBlockDataLong || next == tcEndBlockData {
+			return true, nil
+		}
+	}
+	if next >= tcNull && next <= tcEnum && len(d.suspect) < 64 && !slices.Contains(d.suspect, c.Name) {
+		d.suspect = append(d.suspect, c.Name)
+	}
+	return false, nil
 }
 
 func (d *Decoder) field(typ byte) (Value, error) {
@@ -441,9 +412,12 @@ func (d *Decoder) annotation() ([]Value, error) {
 			out = append(out, v)
 			continue
 		}
-		b, err := d.take(n)
+		b, err := d.bulk(n)
 		if err != nil {
 			return out, err
+		}
+		if n == 0 {
+			continue
 		}
 		if err := d.spend(int64(n) + 40); err != nil {
 			return out, err

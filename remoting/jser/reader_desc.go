@@ -124,41 +124,52 @@ func (d *Decoder) classInfo(c *ClassDesc) error {
 	if int(n)*3 > d.left() {
 		return d.syntax("more fields than the stream can hold")
 	}
-	if err := d.spend(int64(n) * 56); err != nil {
-		return err
-	}
 	if n > 0 {
-		c.Fields = make([]Field, n)
+		c.Fields = make([]Field, 0, min(int(n), 64))
 	}
-	for i := range c.Fields {
-		f := &c.Fields[i]
-		if f.Type, err = d.byte(); err != nil {
+	for range n {
+		f, err := d.fieldInfo(c)
+		if err != nil {
 			return err
 		}
-		if f.Name, err = d.shortUTF(); err != nil {
-			return err
-		}
-		switch f.Type {
-		case 'B', 'C', 'D', 'F', 'I', 'J', 'S', 'Z':
-		case 'L', '[':
-			tc, err := d.byte()
-			if err != nil {
-				return err
-			}
-			v, err := d.content(tc)
-			if err != nil {
-				return err
-			}
-			sig, ok := v.(string)
-			if !ok {
-				return d.syntax("field " + f.Name + " of " + c.Name + " has no type")
-			}
-			f.Signature = sig
-		default:
-			return d.syntax("field " + f.Name + " of " + c.Name + " has an unknown type")
-		}
+		c.Fields = append(c.Fields, f)
 	}
 	return nil
+}
+
+func (d *Decoder) fieldInfo(c *ClassDesc) (f Field, err error) {
+	if err := d.spend(56); err != nil {
+		return f, err
+	}
+	if f.Type, err = d.byte(); err != nil {
+		return f, err
+	}
+	if f.Name, err = d.shortUTF(); err != nil {
+		return f, err
+	}
+	switch f.Type {
+	case 'B', 'C', 'D', 'F', 'I', 'J', 'S', 'Z':
+	case 'L', '[':
+		tc, err := d.byte()
+		if err != nil {
+			return f, err
+		}
+		var v Value
+		switch tc {
+		case tcString, tcLongString, tcReference:
+			if v, err = d.content(tc); err != nil {
+				return f, err
+			}
+		}
+		sig, ok := v.(string)
+		if !ok {
+			return f, d.syntax("field " + f.Name + " of " + c.Name + " has no type")
+		}
+		f.Signature = sig
+	default:
+		return f, d.syntax("field " + f.Name + " of " + c.Name + " has an unknown type")
+	}
+	return f, nil
 }
 
 // left is how many bytes the stream can still have: of a stream that is not in
@@ -186,9 +197,12 @@ func (d *Decoder) enum() (Value, error) {
 	if err != nil {
 		return nil, err
 	}
-	v, err := d.content(tc)
-	if err != nil {
-		return nil, err
+	var v Value
+	switch tc {
+	case tcString, tcLongString, tcReference:
+		if v, err = d.content(tc); err != nil {
+			return nil, err
+		}
 	}
 	name, ok := v.(string)
 	if !ok {

@@ -73,11 +73,13 @@ func Name(v Value) string {
 	case *Object:
 		return v.Class.String()
 	case *Array:
-		return v.Class.Name
+		return v.Class.String()
 	case *Enum:
-		return v.Class.Name
-	case *Class, *ClassDesc:
+		return v.Class.String()
+	case *Class:
 		return "java.lang.Class"
+	case *ClassDesc:
+		return "java.io.ObjectStreamClass"
 	}
 	return ""
 }
@@ -136,180 +138,6 @@ func Unbox(v Value) Value {
 		return o.Get("value")
 	}
 	return v
-}
-
-// List returns the elements of any java.util list, set or object array that
-// occurs on the wire; nil for null.
-func List(v Value) ([]Value, error) {
-	for range 16 { // wrappers can wrap wrappers, but not without end
-		switch x := v.(type) {
-		case nil:
-			return nil, nil
-		case *Array:
-			if vs, ok := x.Elems.([]Value); ok {
-				return vs, nil
-			}
-			return nil, &TypeError{"a list", v}
-		case *Object:
-			inner, elems, ok := listOf(x)
-			if !ok {
-				return nil, &TypeError{"a list", v}
-			}
-			if inner == nil {
-				return elems, nil
-			}
-			v = inner
-		default:
-			return nil, &TypeError{"a list", v}
-		}
-	}
-	return nil, &TypeError{"a list nested less deeply", v}
-}
-
-// listOf returns either the elements or the collection that o wraps.
-func listOf(o *Object) (inner Value, elems []Value, ok bool) {
-	switch n := o.Class.Name; n {
-	case "java.util.ArrayList", "java.util.LinkedList", "java.util.concurrent.CopyOnWriteArrayList",
-		"java.util.HashSet", "java.util.ArrayDeque", "java.util.PriorityQueue":
-		return nil, elements(o.Extra(n)), true
-	case "java.util.LinkedHashSet":
-		return nil, elements(o.Extra("java.util.HashSet")), true
-	case "java.util.TreeSet":
-		// writeObject: the comparator (an object), then size and elements.
-		e := elements(o.Extra(n))
-		if len(e) == 0 {
-			return nil, nil, false
-		}
-		return nil, e[1:], true
-	case "java.util.CollSer":
-		if t := o.Int("tag") & 0xff; t == 3 {
-			return nil, nil, false
-		}
-		return nil, elements(o.Extra(n)), true
-	case "java.util.Vector", "java.util.Stack":
-		vs, fine := Values(o.Get("elementData"))
-		k := int(o.Int("elementCount"))
-		if !fine || k < 0 || k > len(vs) {
-			return nil, nil, false
-		}
-		return nil, vs[:k], true
-	case "java.util.Arrays$ArrayList":
-		return o.Get("a"), nil, o.Get("a") != nil
-	case "java.util.Collections$EmptyList", "java.util.Collections$EmptySet":
-		return nil, nil, true
-	case "java.util.Collections$SingletonList", "java.util.Collections$SingletonSet":
-		return nil, []Value{o.Get("element")}, true
-	case "java.util.Collections$UnmodifiableList", "java.util.Collections$UnmodifiableRandomAccessList",
-		"java.util.Collections$UnmodifiableSet", "java.util.Collections$UnmodifiableCollection",
-		"java.util.Collections$UnmodifiableSortedSet",
-		"java.util.Collections$SynchronizedList", "java.util.Collections$SynchronizedRandomAccessList",
-		"java.util.Collections$SynchronizedSet", "java.util.Collections$SynchronizedCollection":
-		return o.Get("c"), nil, o.Get("c") != nil
-	case "java.util.concurrent.CopyOnWriteArraySet":
-		return o.Get("al"), nil, o.Get("al") != nil
-	case "java.util.EnumSet$SerializationProxy":
-		return o.Get("elements"), nil, o.Get("elements") != nil
-	}
-	// Guava's collections serialize as {elements: Object[]}.
-	if v, found := o.Field("elements"); found && v != nil {
-		return v, nil, true
-	}
-	return nil, nil, false
-}
-
-// elements drops the blocks (capacities and sizes) of a collection's free data.
-func elements(extra []Value) []Value {
-	var out []Value
-	for _, v := range extra {
-		if _, ok := v.(Block); !ok {
-			out = append(out, v)
-		}
-	}
-	return out
-}
-
-// Entry is one mapping of a Map view.
-type Entry struct{ Key, Value Value }
-
-// Map returns the entries of any java.util map that occurs on the wire, in
-// the order of the stream; nil for null.
-func Map(v Value) ([]Entry, error) {
-	for range 16 {
-		o, ok := v.(*Object)
-		if !ok {
-			if v == nil {
-				return nil, nil
-			}
-			return nil, &TypeError{"a map", v}
-		}
-		switch {
-		case o.Class.Is("java.util.HashMap"):
-			return pairs(o, o.Extra("java.util.HashMap"))
-		case o.Class.Is("java.util.TreeMap"):
-			return pairs(o, o.Extra("java.util.TreeMap"))
-		case o.Class.Is("java.util.Hashtable"):
-			return pairs(o, o.Extra("java.util.Hashtable"))
-		}
-		switch o.Class.Name {
-		case "java.util.CollSer":
-			if o.Int("tag")&0xff != 3 {
-				return nil, &TypeError{"a map", v}
-			}
-			return pairs(o, o.Extra("java.util.CollSer"))
-		case "java.util.concurrent.ConcurrentHashMap":
-			e := elements(o.Extra("java.util.concurrent.ConcurrentHashMap"))
-			if k := len(e); k >= 2 && e[k-1] == nil && e[k-2] == nil { // writeObject ends with two nulls
-				e = e[:k-2]
-			}
-			return pairs(o, e)
-		case "java.util.concurrent.ConcurrentSkipListMap":
-			e := elements(o.Extra("java.util.concurrent.ConcurrentSkipListMap"))
-			if k := len(e); k >= 1 && e[k-1] == nil {
-				e = e[:k-1]
-			}
-			return pairs(o, e)
-		case "java.util.EnumMap":
-			return pairs(o, o.Extra("java.util.EnumMap"))
-		case "java.util.Collections$EmptyMap":
-			return nil, nil
-		case "java.util.Collections$SingletonMap":
-			return []Entry{{o.Get("k"), o.Get("v")}}, nil
-		case "java.util.Collections$UnmodifiableMap", "java.util.Collections$SynchronizedMap",
-			"java.util.Collections$UnmodifiableSortedMap", "java.util.Collections$UnmodifiableNavigableMap":
-			v = o.Get("m")
-			continue
-		}
-		keys, found := o.Field("keys") // Guava's ImmutableMap$SerializedForm
-		if !found {
-			return nil, &TypeError{"a map", v}
-		}
-		ks, err := List(keys)
-		if err != nil {
-			return nil, err
-		}
-		vs, err := List(o.Get("values"))
-		if err != nil || len(ks) != len(vs) {
-			return nil, &TypeError{"a map", v}
-		}
-		out := make([]Entry, len(ks))
-		for i := range ks {
-			out[i] = Entry{ks[i], vs[i]}
-		}
-		return out, nil
-	}
-	return nil, &TypeError{"a map nested less deeply", v}
-}
-
-func pairs(o *Object, extra []Value) ([]Entry, error) {
-	e := elements(extra)
-	if len(e)%2 != 0 {
-		return nil, &TypeError{"a map with a value for every key", o}
-	}
-	out := make([]Entry, len(e)/2)
-	for i := range out {
-		out[i] = Entry{e[2*i], e[2*i+1]}
-	}
-	return out, nil
 }
 
 // StringMap returns a map of strings to strings; a null value is kept as nil.

@@ -2,8 +2,10 @@ package jser
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
+	"unsafe"
 )
 
 // Encoder writes one stream. It is not safe for concurrent use.
@@ -13,7 +15,8 @@ type Encoder struct {
 	Annotate func(*ClassDesc) []byte
 
 	buf     []byte
-	handles map[any]int32 // pointers of nodes, and type signatures as typeName
+	handles map[any]int32       // pointers of nodes, and type signatures as typeName
+	strings map[stringKey]int32 // all strings but the empty one, which has no identity in Go
 	next    int32
 	depth   int
 }
@@ -21,6 +24,15 @@ type Encoder struct {
 // typeName keys the signature strings of fields: Java interns them, so the
 // second one in a stream is a reference.
 type typeName string
+
+// stringKey tells strings apart as Java does, by identity: the Decoder gives
+// each TC_STRING an address of its own. So a string that the stream shares is
+// shared again when it is written, and a hostile stream that refers to one long
+// string a million times does not grow.
+type stringKey struct {
+	data *byte
+	len  int
+}
 
 // Encode writes v as a complete stream.
 func Encode(v Value) ([]byte, error) {
@@ -31,7 +43,7 @@ func Encode(v Value) ([]byte, error) {
 // Encode writes v as a complete stream, header included.
 func (e *Encoder) Encode(v Value) ([]byte, error) {
 	e.buf = append(make([]byte, 0, 256), Header...)
-	e.handles, e.next, e.depth = nil, 0, 0
+	e.handles, e.strings, e.next, e.depth = nil, nil, 0, 0
 	if err := e.value(v); err != nil {
 		return nil, err
 	}
@@ -55,12 +67,10 @@ func (e *Encoder) shortUTF(s string) error {
 }
 
 func (e *Encoder) assign(key any) {
-	if key != nil {
-		if e.handles == nil {
-			e.handles = make(map[any]int32, 16)
-		}
-		e.handles[key] = e.next
+	if e.handles == nil {
+		e.handles = make(map[any]int32, 16)
 	}
+	e.handles[key] = e.next
 	e.next++
 }
 
@@ -85,7 +95,9 @@ func (e *Encoder) value(v Value) error {
 		e.put(tcNull)
 		return nil
 	case string:
-		e.string(v, nil)
+		if !e.backString(v) {
+			e.string(v)
+		}
 		return nil
 	case *ClassDesc:
 		if v == nil {
@@ -106,19 +118,33 @@ func (e *Encoder) value(v Value) error {
 		}
 		return e.array(v)
 	case *Enum:
+		if v == nil {
+			e.put(tcNull)
+			return nil
+		}
 		if e.back(v) {
 			return nil
+		}
+		if v.Class == nil {
+			return errors.New("jser: an enum constant without a class")
 		}
 		e.put(tcEnum)
 		if err := e.classDesc(v.Class); err != nil {
 			return err
 		}
 		e.assign(v)
-		e.string(v.Name, nil)
+		e.string(v.Name) // never a reference: ObjectOutputStream.writeEnum
 		return nil
 	case *Class:
+		if v == nil {
+			e.put(tcNull)
+			return nil
+		}
 		if e.back(v) {
 			return nil
+		}
+		if v.Desc == nil {
+			return errors.New("jser: a class object without a descriptor")
 		}
 		e.put(tcClass)
 		if err := e.classDesc(v.Desc); err != nil {
@@ -130,7 +156,20 @@ func (e *Encoder) value(v Value) error {
 	return fmt.Errorf("jser: a %T is no object", v)
 }
 
-func (e *Encoder) string(s string, key any) {
+// backString writes a reference if this very string was written before.
+func (e *Encoder) backString(s string) bool {
+	if len(s) == 0 || len(e.strings) == 0 {
+		return false
+	}
+	h, ok := e.strings[stringKey{unsafe.StringData(s), len(s)}]
+	if ok {
+		e.put(tcReference)
+		e.put32(uint32(baseHandle + h))
+	}
+	return ok
+}
+
+func (e *Encoder) string(s string) {
 	at := len(e.buf)
 	e.put(tcString, 0, 0)
 	e.buf = appendMUTF8(e.buf, s)
@@ -142,7 +181,24 @@ func (e *Encoder) string(s string, key any) {
 	} else {
 		binary.BigEndian.PutUint16(e.buf[at+1:], uint16(n))
 	}
-	e.assign(key)
+	if len(s) > 0 {
+		if e.strings == nil {
+			e.strings = make(map[stringKey]int32, 16)
+		}
+		e.strings[stringKey{unsafe.StringData(s), len(s)}] = e.next
+	}
+	e.next++
+}
+
+// signature writes the type of a field. Java interns these strings, so equal
+// ones are the same.
+func (e *Encoder) signature(s string) {
+	k := typeName(s)
+	if e.back(k) || e.backString(s) {
+		return
+	}
+	e.string(s)
+	e.handles[k] = e.next - 1
 }
 
 func (e *Encoder) classDesc(c *ClassDesc) error {
@@ -152,6 +208,9 @@ func (e *Encoder) classDesc(c *ClassDesc) error {
 	}
 	if e.back(c) {
 		return nil
+	}
+	if len(c.Interfaces) > math.MaxUint16 || len(c.Fields) > math.MaxUint16 {
+		return fmt.Errorf("jser: class %.100s has more than 65535 interfaces or fields", c)
 	}
 	if c.Proxy {
 		e.put(tcProxyClassDesc)
@@ -177,9 +236,7 @@ func (e *Encoder) classDesc(c *ClassDesc) error {
 				return err
 			}
 			if f.Type == 'L' || f.Type == '[' {
-				if k := typeName(f.Signature); !e.back(k) {
-					e.string(f.Signature, k)
-				}
+				e.signature(f.Signature)
 			}
 		}
 	}
@@ -227,31 +284,41 @@ func (e *Encoder) object(o *Object) error {
 	if e.back(o) {
 		return nil
 	}
+	if o.Class == nil {
+		return errors.New("jser: an object without a class")
+	}
 	e.put(tcObject)
 	if err := e.classDesc(o.Class); err != nil {
 		return err
 	}
 	e.assign(o)
-	for _, cd := range o.Data {
-		switch {
-		case cd.Desc.Flags&FlagExternalizable != 0:
+	if o.Class.Flags&FlagExternalizable != 0 {
+		for _, cd := range o.Data {
 			if err := e.extra(cd.Extra); err != nil {
 				return err
 			}
-			e.put(tcEndBlockData)
-			continue
-		case cd.Desc.Flags&FlagSerializable == 0:
+		}
+		e.put(tcEndBlockData)
+		return nil
+	}
+	for _, cd := range o.Data {
+		if cd.Desc.Flags&FlagSerializable == 0 {
 			continue
 		}
-		if cd.Values != nil && len(cd.Values) != len(cd.Desc.Fields) {
+		custom := cd.Desc.Flags&FlagWriteMethod != 0
+		// Only a writeObject method can leave out the fields or write more.
+		if len(cd.Values) != len(cd.Desc.Fields) && !(custom && cd.Values == nil) {
 			return fmt.Errorf("jser: %s has %d fields, %d values given", cd.Desc, len(cd.Desc.Fields), len(cd.Values))
+		}
+		if !custom && len(cd.Extra) > 0 {
+			return fmt.Errorf("jser: %s has no writeObject method, but data beyond its fields", cd.Desc)
 		}
 		for i, v := range cd.Values {
 			if err := e.field(cd.Desc, cd.Desc.Fields[i], v); err != nil {
 				return err
 			}
 		}
-		if cd.Desc.Flags&FlagWriteMethod != 0 {
+		if custom {
 			if err := e.extra(cd.Extra); err != nil {
 				return err
 			}
@@ -306,58 +373,4 @@ func (e *Encoder) field(c *ClassDesc, f Field, v Value) error {
 		return fmt.Errorf("jser: field %s.%s of type %c can't hold a %T", c, f.Name, f.Type, v)
 	}
 	return nil
-}
-
-func (e *Encoder) array(a *Array) error {
-	if e.back(a) {
-		return nil
-	}
-	e.put(tcArray)
-	if err := e.classDesc(a.Class); err != nil {
-		return err
-	}
-	e.assign(a)
-	switch s := a.Elems.(type) {
-	case []byte:
-		e.put32(uint32(len(s)))
-		e.put(s...)
-	case []bool:
-		e.put32(uint32(len(s)))
-		for _, x := range s {
-			if x {
-				e.put(1)
-			} else {
-				e.put(0)
-			}
-		}
-	case []uint16:
-		writeAll(e, s, e.put16)
-	case []int16:
-		writeAll(e, s, func(x int16) { e.put16(uint16(x)) })
-	case []int32:
-		writeAll(e, s, func(x int32) { e.put32(uint32(x)) })
-	case []int64:
-		writeAll(e, s, func(x int64) { e.put64(uint64(x)) })
-	case []float32:
-		writeAll(e, s, func(x float32) { e.put32(math.Float32bits(x)) })
-	case []float64:
-		writeAll(e, s, func(x float64) { e.put64(math.Float64bits(x)) })
-	case []Value:
-		e.put32(uint32(len(s)))
-		for _, x := range s {
-			if err := e.value(x); err != nil {
-				return err
-			}
-		}
-	default:
-		return fmt.Errorf("jser: a %T is no array", a.Elems)
-	}
-	return nil
-}
-
-func writeAll[T any](e *Encoder, s []T, put func(T)) {
-	e.put32(uint32(len(s)))
-	for _, x := range s {
-		put(x)
-	}
 }
