@@ -20,7 +20,8 @@ type killer struct {
 	root    *Process // nil unless a Process is killed
 	model   envModel
 	targets map[procKey]*target
-	order   []*target // as found
+	order   []*target        // as found
+	zombies map[procKey]bool // of the last look
 	fds     int
 }
 
@@ -49,18 +50,31 @@ func (k *killer) run(ctx context.Context, opts KillOptions) (KillResult, error) 
 	defer k.closeAll()
 	deadline := time.Now().Add(opts.grace())
 	pause := 10 * time.Millisecond
+	quiet := 0 // looks in a row that saw no target alive
 	for {
-		fresh, err := k.look()
+		still, err := k.look()
 		if err != nil {
 			return k.result(), err
 		}
+		late := !time.Now().Before(deadline)
 		if k.alive() == 0 {
-			return k.result(), nil
+			// Elsewhere processes come and go all the time: no waiting for ever.
+			again := 20
+			if len(k.targets) == 0 {
+				again = 2
+			}
+			if quiet++; still || late || quiet > again {
+				return k.result(), nil
+			}
+			if _, err := k.await(ctx, 2*time.Millisecond); err != nil {
+				return k.result(), err
+			}
+			continue
 		}
-		if fresh {
+		quiet = 0
+		if !still {
 			pause = 10 * time.Millisecond
 		}
-		late := !time.Now().Before(deadline)
 		k.terminate(late)
 		if late {
 			break
@@ -96,22 +110,30 @@ func (k *killer) last(ctx context.Context, force bool) error {
 		if _, err := k.await(ctx, 10*time.Millisecond); err != nil {
 			return err
 		}
-		if _, err := k.look(); err != nil {
+		still, err := k.look()
+		if err != nil {
 			return err
 		}
-		if k.alive() == 0 {
+		if still && k.alive() == 0 {
 			break
 		}
 	}
 	return nil
 }
 
-// look adds what has come since and notes what has gone.
-func (k *killer) look() (fresh bool, err error) {
+// look adds what has come since and notes what has gone. It reports whether the
+// tree stood still: a snapshot lists the pids first and reads them afterwards, so
+// one that ended in between may have left a child that is not listed.
+func (k *killer) look() (still bool, err error) {
 	s, err := takeSnapshot()
 	if err != nil {
 		return false, err
 	}
+	still = s.vanished == 0
+	for key := range s.zombies {
+		still = still && (len(k.targets) == 0 || k.zombies[key])
+	}
+	k.zombies = s.zombies
 	root := 0
 	// Asked after the snapshot: a pid that is still waited for is still its own.
 	if k.root != nil && k.root.IsAlive() {
@@ -119,16 +141,18 @@ func (k *killer) look() (fresh bool, err error) {
 	}
 	for _, t := range k.order {
 		now, ok := s.procs[t.pid]
-		if !ok || now.start != t.start || now.state == 'Z' || now.state == 'X' {
+		if !ok || now.start != t.start || now.dead() {
+			still = still && t.gone
 			k.bury(t)
 		} else {
 			t.ppid = now.ppid
 		}
 	}
 	found := s.matching(root, k.model)
+	keep := s.protected()
 	for _, t := range k.living() { // children of targets whose own parents are gone
 		for _, c := range s.children[t.pid] {
-			if p := s.procs[c]; p.state != 'Z' && p.state != 'X' && !s.protected()[c] {
+			if p := s.procs[c]; !p.dead() && !keep[c] {
 				found[c] = p
 			}
 		}
@@ -141,13 +165,13 @@ func (k *killer) look() (fresh bool, err error) {
 	}
 	slices.SortFunc(pids, func(a, b procInfo) int { return cmp.Compare(a.pid, b.pid) })
 	for _, p := range pids {
+		still = false
 		if t, err := k.hold(p); err == nil {
 			k.targets[p.procKey] = t
 			k.order = append(k.order, t)
-			fresh = true
 		}
 	}
-	return fresh, nil
+	return still, nil
 }
 
 // hold opens p's pidfd and makes sure that it is still the process we saw.

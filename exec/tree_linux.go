@@ -34,7 +34,12 @@ type procInfo struct {
 type snapshot struct {
 	procs    map[int]procInfo
 	children map[int][]int
+	zombies  map[procKey]bool
+	vanished int // listed, but gone when read
 }
+
+// dead tells whether p has ended and only waits to be waited for.
+func (p procInfo) dead() bool { return p.state == 'Z' || p.state == 'X' }
 
 func takeSnapshot() (*snapshot, error) {
 	d, err := os.Open(procDir)
@@ -46,15 +51,21 @@ func takeSnapshot() (*snapshot, error) {
 	if err != nil {
 		return nil, fmt.Errorf("exec: process tree: %w", err)
 	}
-	s := &snapshot{procs: map[int]procInfo{}, children: map[int][]int{}}
+	s := &snapshot{procs: map[int]procInfo{}, children: map[int][]int{}, zombies: map[procKey]bool{}}
 	for _, n := range names {
 		pid, err := strconv.Atoi(n)
 		if err != nil || pid <= 0 {
 			continue
 		}
-		if p, err := readProc(pid); err == nil {
-			s.procs[pid] = p
-			s.children[p.ppid] = append(s.children[p.ppid], pid)
+		p, err := readProc(pid)
+		if err != nil {
+			s.vanished++
+			continue
+		}
+		s.procs[pid] = p
+		s.children[p.ppid] = append(s.children[p.ppid], pid)
+		if p.dead() {
+			s.zombies[p.procKey] = true
 		}
 	}
 	return s, nil
@@ -123,7 +134,7 @@ func (s *snapshot) matching(root int, m envModel) map[int]procInfo {
 		if _, dup := out[pid]; !ok || dup || keep[pid] {
 			return
 		}
-		if p.state != 'Z' && p.state != 'X' {
+		if !p.dead() {
 			out[pid] = p
 		}
 		for _, c := range s.children[pid] {
@@ -134,7 +145,7 @@ func (s *snapshot) matching(root int, m envModel) map[int]procInfo {
 		add(root)
 	}
 	for pid, p := range s.procs {
-		if _, have := out[pid]; have || keep[pid] || p.state == 'Z' || p.state == 'X' {
+		if _, have := out[pid]; have || keep[pid] || p.dead() {
 			continue
 		}
 		if env, err := readEnviron(pid); err == nil && m.matches(env) {
