@@ -16,6 +16,39 @@ var (
 	RuntimeExceptionClass = Serializable("java.lang.RuntimeException", -7034897190745766939, ExceptionClass)
 	// IOExceptionClass is java.io.IOException.
 	IOExceptionClass = Serializable("java.io.IOException", 7818375828146090155, ExceptionClass)
+	// InterruptedExceptionClass is java.lang.InterruptedException.
+	InterruptedExceptionClass = Serializable("java.lang.InterruptedException", 6700697376100628473, ExceptionClass)
+	// SecurityExceptionClass is java.lang.SecurityException.
+	SecurityExceptionClass = Serializable("java.lang.SecurityException", 6878364983674394167, RuntimeExceptionClass)
+	// IllegalArgumentExceptionClass is java.lang.IllegalArgumentException.
+	IllegalArgumentExceptionClass = Serializable("java.lang.IllegalArgumentException", -5365630128856068164, RuntimeExceptionClass)
+	// IllegalStateExceptionClass is java.lang.IllegalStateException.
+	IllegalStateExceptionClass = Serializable("java.lang.IllegalStateException", -1848914673093119416, RuntimeExceptionClass)
+	// UnsupportedOperationExceptionClass is java.lang.UnsupportedOperationException.
+	UnsupportedOperationExceptionClass = Serializable("java.lang.UnsupportedOperationException", -1242599979055084673, RuntimeExceptionClass)
+	// FileNotFoundExceptionClass is java.io.FileNotFoundException.
+	FileNotFoundExceptionClass = Serializable("java.io.FileNotFoundException", -897856973823710492, IOExceptionClass)
+	// EOFExceptionClass is java.io.EOFException.
+	EOFExceptionClass = Serializable("java.io.EOFException", 6433858223774886977, IOExceptionClass)
+	// UnsupportedEncodingExceptionClass is java.io.UnsupportedEncodingException.
+	UnsupportedEncodingExceptionClass = Serializable("java.io.UnsupportedEncodingException", -4274276298326136670, IOExceptionClass)
+	// ZipExceptionClass is java.util.zip.ZipException.
+	ZipExceptionClass = Serializable("java.util.zip.ZipException", 8000196834066748623, IOExceptionClass)
+
+	// FileSystemExceptionClass is java.nio.file.FileSystemException. It and its
+	// subclasses are made by FileSystemException.
+	FileSystemExceptionClass = Serializable("java.nio.file.FileSystemException", -3055425747967319812, IOExceptionClass,
+		Ref("file", "java.lang.String"), Ref("other", "java.lang.String"))
+	// NoSuchFileExceptionClass is java.nio.file.NoSuchFileException.
+	NoSuchFileExceptionClass = Serializable("java.nio.file.NoSuchFileException", -1390291775875351931, FileSystemExceptionClass)
+	// AccessDeniedExceptionClass is java.nio.file.AccessDeniedException.
+	AccessDeniedExceptionClass = Serializable("java.nio.file.AccessDeniedException", 4943049599949219617, FileSystemExceptionClass)
+	// FileAlreadyExistsExceptionClass is java.nio.file.FileAlreadyExistsException.
+	FileAlreadyExistsExceptionClass = Serializable("java.nio.file.FileAlreadyExistsException", 7579540934498831181, FileSystemExceptionClass)
+	// DirectoryNotEmptyExceptionClass is java.nio.file.DirectoryNotEmptyException.
+	DirectoryNotEmptyExceptionClass = Serializable("java.nio.file.DirectoryNotEmptyException", 3056667871802779003, FileSystemExceptionClass)
+	// NotDirectoryExceptionClass is java.nio.file.NotDirectoryException.
+	NotDirectoryExceptionClass = Serializable("java.nio.file.NotDirectoryException", -9011457427178200199, FileSystemExceptionClass)
 )
 
 // Throwable makes an exception of class c, which must extend
@@ -35,6 +68,12 @@ func Throwable(c *ClassDesc, message Value, cause *Object, fields ...Value) *Obj
 	return o
 }
 
+// FileSystemException makes an exception of FileSystemExceptionClass or one of
+// its subclasses. An empty reason is null; Java shows "file: reason".
+func FileSystemException(c *ClassDesc, file, reason string) *Object {
+	return Throwable(c, orNull(reason), nil, file, nil)
+}
+
 // ThrowableMessage returns the class and message of a deserialized exception,
 // such as "java.io.IOException: no space left". ok is false when v is none.
 func ThrowableMessage(v Value) (text string, ok bool) {
@@ -42,7 +81,7 @@ func ThrowableMessage(v Value) (text string, ok bool) {
 	if !isObject || !o.Class.Is("java.lang.Throwable") {
 		return "", false
 	}
-	text = o.Class.Name
+	text = short(o.Class.Name)
 	if m, isText := o.Get("detailMessage").(string); isText && m != "" {
 		text += ": " + m
 	}

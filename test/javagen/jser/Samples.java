@@ -305,5 +305,11 @@ final class Samples {
         }
     }
 
+    /** Like hudson.EnvVars. */
+    static class OwnMap extends java.util.TreeMap<String, String> {
+        private static final long serialVersionUID = 18;
+        Color platform = Color.RED;
+    }
+
     interface SerializableFunction<A, B> extends Function<A, B>, Serializable {}
 }
