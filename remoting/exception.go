@@ -74,7 +74,7 @@ func FileError(path string, err error) *Exception {
 	}
 	e := &Exception{Class: c, NoText: true, Fields: []jser.Value{path, nil}, Cause: err}
 	if c == fileSystemClass {
-		e.NoText, e.Message = false, reason(err)
+		e.NoText, e.Message = false, FileReason(err)
 	}
 	return e
 }
@@ -84,8 +84,8 @@ func NotDirectory(path string) *Exception {
 	return &Exception{Class: notDirectoryClass, NoText: true, Fields: []jser.Value{path, nil}}
 }
 
-// reason is strerror's text, which Go spells in lower case.
-func reason(err error) string {
+// FileReason is strerror's text, which Go spells in lower case.
+func FileReason(err error) string {
 	var no syscall.Errno
 	if errors.As(err, &no) {
 		s := no.Error()
@@ -129,6 +129,24 @@ func Throwable(err error) *jser.Object {
 		cause = Throwable(why)
 	}
 	return jser.Throwable(e.Class, text, cause, e.Fields...)
+}
+
+// throwableText is Throwable.toString; FileSystemException composes its
+// message of file, other and reason.
+func throwableText(t *jser.Object) string {
+	text, _ := jser.ThrowableMessage(t)
+	file, ok := t.Get("file").(string)
+	if !ok || !t.Class.Is(fileSystemClass.Name) {
+		return text
+	}
+	text = t.Class.Name + ": " + file
+	if other := t.Str("other"); other != "" {
+		text += " -> " + other
+	}
+	if why := t.Str("detailMessage"); why != "" {
+		text += ": " + why
+	}
+	return text
 }
 
 // RemoteError is an exception that the controller answered a call with.

@@ -124,7 +124,7 @@ func (c *Channel) encodeResponse(call *Call, v jser.Value, err error) []byte {
 	}
 	// The controller tries rawResponse and falls back to proxyResponse when it
 	// does not know the class.
-	text, _ := jser.ThrowableMessage(t)
+	text := throwableText(t)
 	proxy, _ := encodePayload(jser.Throwable(IOExceptionClass, text, nil), call.Loader)
 	var rawValue jser.Value
 	if raw != nil {

@@ -31,10 +31,19 @@ type Agent struct {
 	// NoReconnect is called when the controller says that this agent must not
 	// come back (kubernetes: KubernetesSlave$SlaveDisconnector).
 	NoReconnect func()
+	// Logs keeps what the log page of the node shows, nil for nothing.
+	Logs *LogBuffer
 }
 
 // NewTable makes the table of everything that runs natively.
 func NewTable(a *Agent) *callable.Table {
 	t := &callable.Table{Log: a.Log}
+	registerOnline(t, a)
+	registerMonitors(t)
+	registerPages(t, a)
+	registerFiles(t)
+	registerFileIO(t)
+	registerTempFiles(t)
+	registerDelete(t)
 	return t
 }
