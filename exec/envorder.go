@@ -9,7 +9,7 @@ import (
 // orderWork bounds the steps spent on ordering references. A launch has some
 // dozens of them; a hostile one may have millions, in cycles, and each cut cycle
 // starts the sort anew. Beyond the bound, variables are taken in map order.
-const orderWork = 1_000_000
+const orderWork = 200_000
 
 // maxCycles bounds the cycles that are reported.
 const maxCycles = 16

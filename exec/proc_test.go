@@ -18,21 +18,15 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if os.Getenv("EXEC_TEST_HELPER") != "" {
-		helper(os.Getenv("EXEC_TEST_HELPER"))
+	if h := helpers[os.Getenv("EXEC_TEST_HELPER")]; h != nil {
+		h()
 		return
 	}
 	goleak.VerifyTestMain(m)
 }
 
-// helper is this test binary run as a child.
-func helper(what string) {
-	switch what {
-	default:
-		fmt.Fprintln(os.Stderr, "unknown helper", what)
-		os.Exit(2)
-	}
-}
+// helpers are what this test binary does when it is run as a child.
+var helpers = map[string]func(){}
 
 func within(t *testing.T, d time.Duration) context.Context {
 	t.Helper()
@@ -292,4 +286,46 @@ func TestProgramSearch(t *testing.T) {
 	searchPath = dir + "/b1:" + dir + "/nowhere"
 	_, err := Start(context.Background(), Spec{Argv: []string{"tool"}})
 	require.EqualError(t, err, `Cannot run program "tool": error=13, Permission denied`)
+}
+
+// BenchmarkLaunch is a launch with its pump, from Start to the end of Wait.
+func BenchmarkLaunch(b *testing.B) {
+	b.ReportAllocs()
+	for b.Loop() {
+		p, err := Start(context.Background(), Spec{Argv: []string{"true"}, Stdout: io.Discard})
+		if err != nil {
+			b.Fatal(err)
+		}
+		if code, err := p.Wait(context.Background()); code != 0 || err != nil {
+			b.Fatal(code, err)
+		}
+	}
+}
+
+// BenchmarkStart is the time until the caller has its Process.
+func BenchmarkStart(b *testing.B) {
+	for b.Loop() {
+		p, err := Start(context.Background(), Spec{Argv: []string{"true"}})
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.StopTimer()
+		p.Wait(context.Background())
+		b.StartTimer()
+	}
+}
+
+// BenchmarkPump is the throughput of a process's output.
+func BenchmarkPump(b *testing.B) {
+	const size = 64 << 20
+	b.SetBytes(size)
+	for b.Loop() {
+		p, err := Start(context.Background(), Spec{Argv: []string{"head", "-c", fmt.Sprint(size), "/dev/zero"}, Stdout: io.Discard})
+		if err != nil {
+			b.Fatal(err)
+		}
+		if code, err := p.Wait(context.Background()); code != 0 || err != nil {
+			b.Fatal(code, err)
+		}
+	}
 }
