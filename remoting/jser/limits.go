@@ -44,7 +44,7 @@ func (e *SyntaxError) Error() string {
 // LimitError says that a stream is larger than the reader's Limits allow.
 type LimitError struct {
 	Offset int64  // bytes from the start of the stream
-	What   string // "depth", "handles", "string", "array" or "memory"
+	What   string // "depth", "handles", "string", "array", "interfaces" or "memory"
 	Want   int64
 	Max    int64
 }

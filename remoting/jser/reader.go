@@ -136,7 +136,10 @@ func (d *Decoder) content(tc byte) (Value, error) {
 		if err != nil {
 			return nil, err
 		}
-		if n < 0 || n > int64(d.lim.String) {
+		if n < 0 {
+			return nil, d.syntax("a string of negative length")
+		}
+		if n > int64(d.lim.String) {
 			return nil, d.limit("string", n, int64(d.lim.String))
 		}
 		return d.newString(int(n))
@@ -176,7 +179,7 @@ func (d *Decoder) exception() error {
 	if tc, err := d.byte(); err == nil {
 		if v, err := d.content(tc); err == nil {
 			if text, ok := ThrowableMessage(v); ok {
-				msg += ": " + text
+				msg += ": " + short(text)
 			}
 		}
 	}
@@ -253,7 +256,7 @@ func (d *Decoder) object() (Value, error) {
 	}
 	if desc.Flags&FlagExternalizable != 0 {
 		if desc.Flags&FlagBlockData == 0 {
-			return nil, d.syntax("externalizable class " + desc.Name + " without block data can not be read by others")
+			return nil, d.syntax("externalizable class " + short(desc.Name) + " without block data can not be read by others")
 		}
 		extra, err := d.annotation()
 		o.Data = []ClassData{{Desc: desc, Extra: extra}}
@@ -397,7 +400,10 @@ func (d *Decoder) annotation() ([]Value, error) {
 			if err != nil {
 				return out, err
 			}
-			if l < 0 || int(l) > d.lim.Array {
+			if l < 0 {
+				return out, d.syntax("block data of negative length")
+			}
+			if int(l) > d.lim.Array {
 				return out, d.limit("array", int64(l), int64(d.lim.Array))
 			}
 			n = int(l)

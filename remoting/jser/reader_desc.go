@@ -66,7 +66,7 @@ func (d *Decoder) classDesc(tc byte) (*ClassDesc, error) {
 	n := 1
 	for s := super; s != nil; s = s.Super {
 		if s == c || n > 128 {
-			return nil, d.syntax("class " + c.String() + " has too many superclasses or is its own")
+			return nil, d.syntax("class " + short(c.String()) + " has too many superclasses or is its own")
 		}
 		n++
 	}
@@ -84,7 +84,10 @@ func (d *Decoder) proxyInfo(c *ClassDesc) error {
 		return err
 	}
 	// java.io.ObjectInputStream: a proxy class has at most 65535 interfaces.
-	if n < 0 || n > math.MaxUint16 {
+	if n < 0 {
+		return d.syntax("a negative number of interfaces")
+	}
+	if n > math.MaxUint16 {
 		return d.limit("interfaces", int64(n), math.MaxUint16)
 	}
 	if int(n)*2 > d.left() {
@@ -115,7 +118,7 @@ func (d *Decoder) classInfo(c *ClassDesc) error {
 		return err
 	}
 	if c.Flags&FlagSerializable != 0 && c.Flags&FlagExternalizable != 0 {
-		return d.syntax("class " + c.Name + " is both serializable and externalizable")
+		return d.syntax("class " + short(c.Name) + " is both serializable and externalizable")
 	}
 	n, err := d.uint16()
 	if err != nil {
@@ -163,11 +166,11 @@ func (d *Decoder) fieldInfo(c *ClassDesc) (f Field, err error) {
 		}
 		sig, ok := v.(string)
 		if !ok {
-			return f, d.syntax("field " + f.Name + " of " + c.Name + " has no type")
+			return f, d.syntax("field " + short(f.Name) + " of " + short(c.Name) + " has no type")
 		}
 		f.Signature = sig
 	default:
-		return f, d.syntax("field " + f.Name + " of " + c.Name + " has an unknown type")
+		return f, d.syntax("field " + short(f.Name) + " of " + short(c.Name) + " has an unknown type")
 	}
 	return f, nil
 }
@@ -241,13 +244,16 @@ func (d *Decoder) array() (Value, error) {
 	if err != nil {
 		return nil, err
 	}
-	if l < 0 || int(l) > d.lim.Array {
+	if l < 0 {
+		return nil, d.syntax("an array of negative length")
+	}
+	if int(l) > d.lim.Array {
 		return nil, d.limit("array", int64(l), int64(d.lim.Array))
 	}
 	n := int(l)
 	size := elemSize(desc.Name[1])
 	if size == 0 {
-		return nil, d.syntax("array class " + desc.Name + " has an unknown element type")
+		return nil, d.syntax("array class " + short(desc.Name) + " has an unknown element type")
 	}
 	// An element takes at least its size (an object one byte) on the wire: an
 	// array can't be larger than what is left of the input.
