@@ -40,11 +40,14 @@ func ProxyFromEnvironment(credentials string) Proxy {
 // forURL returns the proxy for a request to u, nil for none. The URL carries
 // the credentials.
 func (p Proxy) forURL(u *url.URL) (*url.URL, error) {
+	if !parsable(p.HTTP) || !parsable(p.HTTPS) {
+		// The setting may hold a password, so it is not quoted.
+		return nil, &RefusedError{Reason: "the proxy setting is not a URL", Advice: "check HTTP_PROXY and HTTPS_PROXY", Permanent: true}
+	}
 	cfg := httpproxy.Config{HTTPProxy: p.HTTP, HTTPSProxy: p.HTTPS, NoProxy: p.NoProxy}
 	proxy, err := cfg.ProxyFunc()(u)
 	if err != nil {
-		// The error repeats the URL with its password.
-		return nil, &RefusedError{Reason: "the proxy setting is not a URL", Advice: "check HTTP_PROXY and HTTPS_PROXY", Permanent: true}
+		return nil, &RefusedError{Reason: "the proxy setting cannot be used", Advice: "check HTTP_PROXY and HTTPS_PROXY", Permanent: true}
 	}
 	if proxy == nil {
 		return nil, nil
@@ -65,6 +68,16 @@ func (p Proxy) forURL(u *url.URL) (*url.URL, error) {
 		out.User = url.UserPassword(user, password)
 	}
 	return &out, nil
+}
+
+// parsable: package httpproxy takes a setting that is no URL for none at all,
+// and the agent would go out directly without a word.
+func parsable(setting string) bool {
+	if _, err := url.Parse(setting); err == nil {
+		return true
+	}
+	_, err := url.Parse("http://" + setting)
+	return err == nil
 }
 
 // forTCP returns the proxy through which a raw connection to addr goes.

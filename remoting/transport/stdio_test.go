@@ -356,6 +356,19 @@ func TestScanRecorded(t *testing.T) {
 	require.Equal(t, "rest", string(rest), "not a byte too many")
 }
 
+// Hudson 1.395 (2011) has another preamble for its capability. It does not read
+// ours either, so both ends take each other for one that can do nothing;
+// understanding half of that would put them out of step.
+func TestScanHudson(t *testing.T) {
+	var noise bytes.Buffer
+	old := "<===[HUDSON REMOTING CAPACITY]===>" + wire.Capability(2).Base64()
+	c, mode, err := scanPreambles(bufio.NewReader(strings.NewReader(old+preambleBinary)), &noise, 1000)
+	require.NoError(t, err)
+	require.Equal(t, wire.CapNone, c)
+	require.Equal(t, ModeBinary, mode)
+	require.Equal(t, old, noise.String())
+}
+
 func TestScanNoise(t *testing.T) {
 	long := strings.Repeat("z", 10000)
 	for _, noise := range []string{"", "a\nb\n", "<===[JENKINS REMOTING CAPACITY]", "<<<===[", "\x00\x00\x00x", long, long + "\n" + long} {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -79,12 +80,13 @@ func newWSController(t *testing.T, tls bool) *wsController {
 			serve(ws)
 		}
 	})
+	c.Server = httptest.NewUnstartedServer(mux)
+	c.Config.ErrorLog = log.New(io.Discard, "", 0)
 	if tls {
-		c.Server = httptest.NewTLSServer(mux)
+		c.StartTLS()
 	} else {
-		c.Server = httptest.NewServer(mux)
+		c.Start()
 	}
-	c.Config.ErrorLog = nil
 	t.Cleanup(func() { c.Close(); c.busy.Wait() })
 	return c
 }
