@@ -1,6 +1,7 @@
 package awsauth
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"slices"
@@ -120,7 +121,7 @@ type PlanOptions struct {
 // NewPlan works out the chain of every wanted profile. A defect stays with its
 // profile; the others are planned all the same.
 func NewPlan(c *Config, env Env, o PlanOptions) *Plan {
-	b := &planner{c: c, env: env, o: o, links: map[string]*Link{}}
+	b := &planner{c: c, env: env, o: o, links: map[string]*Link{}, done: map[string]outcome{}}
 	p := &Plan{Config: c}
 	pod := b.podTarget()
 	all := len(o.Profiles) == 0
@@ -130,6 +131,9 @@ func NewPlan(c *Config, env Env, o PlanOptions) *Plan {
 	}
 	seen := map[string]bool{}
 	for _, n := range names {
+		if p := c.profiles[n]; p != nil && p.credKeys && p.has("role_arn") {
+			b.warnf(p, "static keys in the credentials file beside role_arn: tools disagree on which of the two counts")
+		}
 		if seen[n] || n == DefaultName {
 			continue
 		}
@@ -178,8 +182,14 @@ type planner struct {
 	env      Env
 	o        PlanOptions
 	links    map[string]*Link
+	done     map[string]outcome // of role, by profile
+	path     []string           // profiles being worked on
 	problems []Problem
-	warned   map[string]bool
+}
+
+type outcome struct {
+	link *Link
+	err  error
 }
 
 // skipError is a reason why a sound profile is not for us.
@@ -207,8 +217,12 @@ func (b *planner) intern(l Link) *Link {
 	if l.Kind == KindStatic {
 		who = l.Profile
 	}
-	l.id = strings.Join([]string{l.Kind, l.RoleARN, l.SessionName, l.ExternalID, dur, l.TokenFile, who, "<", src}, "\x00")
+	sum := sha256.Sum256([]byte(strings.Join([]string{l.Kind, l.RoleARN, l.SessionName, l.ExternalID, dur, l.TokenFile, who, src}, "\x00")))
+	l.id = string(sum[:])
 	if old := b.links[l.id]; old != nil {
+		if old.Profile == "" {
+			old.Profile = l.Profile // a profile that is the pod's own identity
+		}
 		return old
 	}
 	b.links[l.id] = &l
@@ -244,7 +258,7 @@ func (b *planner) target(name string) *Target {
 	var err error
 	switch {
 	case p.has("role_arn") || p.has("web_identity_token_file"):
-		t.Leaf, err = b.role(p, []string{name})
+		t.Leaf, err = b.role(p)
 	case p.has("sso_session") || p.has("sso_start_url"):
 		err = skipError("it signs in through IAM Identity Center (SSO), which needs a person")
 	case p.has("login_session"):
@@ -283,9 +297,19 @@ func (b *planner) hint(name string) string {
 	return ""
 }
 
-// role builds the link of a profile that has a role. path holds the profiles
-// on the way here, p the last.
-func (b *planner) role(p *Profile, path []string) (*Link, error) {
+// role builds the link of a profile that has a role, once.
+func (b *planner) role(p *Profile) (*Link, error) {
+	if o, ok := b.done[p.Name]; ok {
+		return o.link, o.err
+	}
+	b.path = append(b.path, p.Name)
+	l, err := b.newRole(p)
+	b.path = b.path[:len(b.path)-1]
+	b.done[p.Name] = outcome{l, err}
+	return l, err
+}
+
+func (b *planner) newRole(p *Profile) (*Link, error) {
 	arn := p.get("role_arn")
 	if arn == "" {
 		return nil, errors.New("web_identity_token_file needs a role_arn")
@@ -315,7 +339,7 @@ func (b *planner) role(p *Profile, path []string) (*Link, error) {
 	case p.has("mfa_serial"):
 		return nil, skipError("mfa_serial asks for a code, which needs a person")
 	case source != "":
-		l.Source, err = b.source(p, source, path)
+		l.Source, err = b.source(source)
 	case credSource != "":
 		l.Source, err = b.credentialSource(credSource)
 	default:
@@ -334,7 +358,7 @@ func (b *planner) role(p *Profile, path []string) (*Link, error) {
 
 // source follows source_profile as the CLI does: static keys of the source win
 // over its role, and naming oneself is legal only with static keys.
-func (b *planner) source(from *Profile, name string, path []string) (*Link, error) {
+func (b *planner) source(name string) (*Link, error) {
 	p := b.c.profiles[name]
 	if p == nil {
 		return nil, fmt.Errorf("source_profile %q does not exist%s", name, b.hint(name))
@@ -342,18 +366,20 @@ func (b *planner) source(from *Profile, name string, path []string) (*Link, erro
 	if p.static() {
 		return b.intern(Link{Kind: KindStatic, Profile: name, keyID: p.get("aws_access_key_id"), secret: p.get("aws_secret_access_key"), session: p.get("aws_session_token")}), nil
 	}
-	if i := slices.Index(path, name); i >= 0 {
-		return nil, fmt.Errorf("cycle of source_profile: %s", strings.Join(append(slices.Clone(path[i:]), name), " → "))
+	if i := slices.Index(b.path, name); i >= 0 {
+		return nil, fmt.Errorf("cycle of source_profile: %s", strings.Join(append(slices.Clone(b.path[i:]), name), " → "))
 	}
 	switch {
 	case p.has("role_arn") || p.has("web_identity_token_file"):
-		l, err := b.role(p, append(slices.Clone(path), name))
+		l, err := b.role(p)
+		// Name the profile with the defect, not all on the way to it.
+		if err == nil || strings.HasPrefix(err.Error(), "source_profile ") || strings.HasPrefix(err.Error(), "cycle ") {
+			return l, err
+		}
 		if s, ok := errors.AsType[skipError](err); ok {
 			return nil, skipError(fmt.Sprintf("source_profile %s: %s", name, s))
-		} else if err != nil && !strings.HasPrefix(err.Error(), "cycle ") {
-			return nil, fmt.Errorf("source_profile %s: %w", name, err)
 		}
-		return l, err
+		return nil, fmt.Errorf("source_profile %s: %w", name, err)
 	case p.has("sso_session") || p.has("sso_start_url"):
 		return nil, skipError(fmt.Sprintf("source_profile %s signs in through IAM Identity Center (SSO), which needs a person", name))
 	case p.has("login_session"):

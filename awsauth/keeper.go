@@ -264,12 +264,18 @@ func (k *Keeper) Err() error {
 // targetErr names the profile that was wanted in an error that another profile
 // with the same chain met first.
 func targetErr(t *Target, err error) error {
-	if re, ok := errors.AsType[*ResolveError](err); ok && re.Profile != t.Profile {
-		c := *re
-		c.Profile = t.Profile
-		return &c
+	re, ok := errors.AsType[*ResolveError](err)
+	if !ok || re.Profile == t.Profile {
+		return err
 	}
-	return err
+	c := *re
+	c.Profile = t.Profile
+	if re.Link == t.Leaf {
+		own := *re.Link
+		own.Profile = t.Profile
+		c.Link = &own
+	}
+	return &c
 }
 
 func (k *Keeper) nodeOf(t *Target) *node {
@@ -392,8 +398,10 @@ func (k *Keeper) leaves() []*node {
 	if k.plan == nil {
 		return nil
 	}
+	seen := map[*node]bool{}
 	for _, t := range k.plan.Targets {
-		if n := k.nodeOf(t); n != nil && !slices.Contains(out, n) {
+		if n := k.nodeOf(t); n != nil && !seen[n] {
+			seen[n] = true
 			out = append(out, n)
 		}
 	}

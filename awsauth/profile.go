@@ -19,6 +19,8 @@ type Profile struct {
 	Line int
 	keys map[string]string
 	raw  *iniSection // nil when only the credentials file has it
+
+	credKeys bool // the credentials file has keys for it
 }
 
 func (p *Profile) get(name string) string { return strings.TrimSpace(p.keys[name]) }
@@ -79,6 +81,9 @@ func ParseConfig(config, credentials []byte) *Config {
 	}
 	for _, s := range sections {
 		p := c.profiles[s.name]
+		if p != nil {
+			p.credKeys = s.get("aws_access_key_id") != ""
+		}
 		if p == nil {
 			p = newProfile(s.name, s)
 			p.raw = nil

@@ -97,7 +97,11 @@ func planned(t *Target) ProfileStatus {
 	default:
 		p.Role = t.Leaf.RoleARN
 		for _, l := range t.Leaf.Chain() {
-			p.Chain = append(p.Chain, describeLink(l))
+			name := l.Profile
+			if l == t.Leaf {
+				name = t.Profile
+			}
+			p.Chain = append(p.Chain, describeLink(l, name))
 		}
 		if t.Pod {
 			p.Detail = t.Skip + " and acts as the pod"
@@ -106,18 +110,18 @@ func planned(t *Target) ProfileStatus {
 	return p
 }
 
-func describeLink(l *Link) string {
+func describeLink(l *Link, profile string) string {
 	switch {
-	case l.Kind == KindWebIdentity && l.Profile == "":
+	case l.Kind == KindWebIdentity && profile == "":
 		return "pod token"
 	case l.Kind == KindWebIdentity:
-		return l.Profile + " (token)"
+		return profile + " (token)"
 	case l.Kind == KindAssumeRole:
-		return l.Profile
-	case l.Kind == KindStatic && strings.HasPrefix(l.Profile, "\x00"):
+		return displayName(profile)
+	case l.Kind == KindStatic && strings.HasPrefix(profile, "\x00"):
 		return "environment keys"
 	case l.Kind == KindStatic:
-		return l.Profile + " (static keys)"
+		return profile + " (static keys)"
 	}
 	return l.Kind
 }
