@@ -135,8 +135,8 @@ func (k *killer) look() (still bool, err error) {
 	}
 	k.zombies = s.zombies
 	root := 0
-	// Asked after the snapshot: a pid that is still waited for is still its own.
-	if k.root != nil && k.root.IsAlive() {
+	// Asked after the snapshot: while nobody took its status, the pid is its own.
+	if k.root != nil && !k.root.ended.Load() {
 		root = k.root.pid
 	}
 	for _, t := range k.order {

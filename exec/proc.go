@@ -78,13 +78,14 @@ type Process struct {
 	leakOnce sync.Once
 	leaked   atomic.Bool
 
+	ended  atomic.Bool   // set before the status is taken: from then on pid may be another's
 	exited chan struct{} // closed after code is set
 	code   int
 	err    error
 }
 
 // Start runs spec. ctx bounds the start alone: the process outlives it. The
-// error is a *StartError with the text users of the Java agent know.
+// error is a *StartError with the text users of the Java agent know, or ctx's.
 func Start(ctx context.Context, spec Spec) (*Process, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("exec: not started: %w", err)
@@ -198,8 +199,8 @@ func (p *Process) launch(ctx context.Context, spec Spec, attr *os.ProcAttr) erro
 // reap waits for the end of the process and takes its status.
 func (p *Process) reap(w waiter) {
 	w.wait()
+	p.ended.Store(true)
 	state, err := p.os.Wait()
-	forget(p.pid, p.os)
 	w.close()
 	switch {
 	case err != nil:
@@ -211,7 +212,9 @@ func (p *Process) reap(w waiter) {
 		}
 	}
 	close(p.exited)
+	// Last, because a start that hangs (a dead NFS) holds the registry's lock.
 	p.afterExit()
+	forget(p.pid, p.os)
 }
 
 // Pid is the process id.

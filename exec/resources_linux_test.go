@@ -66,9 +66,11 @@ func TestNoDescriptorStays(t *testing.T) {
 		run()
 	}
 	require.Eventually(t, func() bool { return entries(t, "/proc/self/fd") <= before }, 5*time.Second, 10*time.Millisecond)
-	children.Lock()
-	defer children.Unlock()
-	require.Empty(t, children.byPid)
+	require.Eventually(t, func() bool {
+		children.Lock()
+		defer children.Unlock()
+		return len(children.byPid) == 0
+	}, 5*time.Second, time.Millisecond)
 }
 
 func TestBusyScriptIsTriedAgain(t *testing.T) {
