@@ -10,8 +10,10 @@
 package hudson
 
 import (
+	"context"
 	"log/slog"
 
+	"github.com/footman-ci/footman/exec"
 	"github.com/footman-ci/footman/remoting/callable"
 )
 
@@ -31,8 +33,12 @@ type Agent struct {
 	// NoReconnect is called when the controller says that this agent must not
 	// come back (kubernetes: KubernetesSlave$SlaveDisconnector).
 	NoReconnect func()
+	// Start runs the processes of builds; nil runs them on this machine.
+	Start func(ctx context.Context, spec exec.Spec) (Process, error)
 	// Logs keeps what the log page of the node shows, nil for nothing.
 	Logs *LogBuffer
+
+	watches watches
 }
 
 // NewTable makes the table of everything that runs natively.
@@ -45,5 +51,7 @@ func NewTable(a *Agent) *callable.Table {
 	registerFileIO(t)
 	registerTempFiles(t)
 	registerDelete(t)
+	registerLaunch(t, a)
+	registerDurable(t, a)
 	return t
 }
