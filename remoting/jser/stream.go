@@ -18,7 +18,8 @@ type Stream struct {
 // NewStream reads objects from r. A buffered reader makes it fast.
 func NewStream(r io.Reader, opt Options) *Stream { return &Stream{r: r, opt: opt} }
 
-// Next returns the next object as a stream of its own, header included. Each
+// Next returns the next object as a stream of its own, header included. It
+// only looks for its end: Decode finds what else may be wrong with it. Each
 // object must be self-contained: the writer resets its handles in between, as
 // hudson.remoting.ClassicCommandTransport does. io.EOF means an orderly end.
 func (s *Stream) Next() ([]byte, error) {
@@ -32,8 +33,22 @@ func (s *Stream) Next() ([]byte, error) {
 		}
 		s.started = true
 	}
+	return next(s.r, s.opt)
+}
+
+// NextObject reads one object, without the header of the stream, and returns
+// its bytes, also without. It reads no byte beyond it. See Stream.
+func NextObject(r io.Reader, opt Options) ([]byte, error) {
+	b, err := next(r, opt)
+	if err != nil {
+		return nil, err
+	}
+	return b[len(Header):], nil
+}
+
+func next(r io.Reader, opt Options) ([]byte, error) {
 	for {
-		d := &Decoder{opt: s.opt, lim: s.opt.Limits.withDefaults(), r: s.r}
+		d := &Decoder{opt: opt, lim: opt.Limits.withDefaults(), r: r}
 		d.buf = append(make([]byte, 0, 4096), Header...)
 		d.pos = len(Header)
 		tc, err := d.byte()
@@ -43,7 +58,7 @@ func (s *Stream) Next() ([]byte, error) {
 		if tc == tcReset {
 			continue
 		}
-		if _, err := d.content(tc); err != nil {
+		if err := d.skipContent(tc); err != nil {
 			if errors.Is(err, io.EOF) {
 				err = io.ErrUnexpectedEOF
 			}
