@@ -1,6 +1,8 @@
 package transport
 
 import (
+	"crypto/rand"
+	"encoding/hex"
 	"strings"
 	"sync"
 )
@@ -61,4 +63,12 @@ func rememberCookie(store CookieStore, cookie string) {
 	if store != nil {
 		store.SetCookie(cookie)
 	}
+}
+
+// newCookie looks like a controller's: 32 random bytes in hex
+// (JnlpAgentReceiver.generateCookie).
+func newCookie() string {
+	var b [32]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
 }

@@ -32,6 +32,11 @@ type jnlp4 struct {
 	identity             *identity // nil is refused before a byte is sent
 	addr                 string    // for errors
 	timeout              time.Duration
+	// accepted is called as soon as the controller has said OK, with the cookie
+	// it will know this connection by. It has dropped the connection before this
+	// one by then: if the rest of the handshake is lost, the new cookie is the
+	// one to come back with. May be nil.
+	accepted func(cookie string)
 }
 
 type jnlp4Result struct {
@@ -167,6 +172,9 @@ func (h *jnlp4) introduce(conn io.ReadWriter, res *jnlp4Result) error {
 	if verdict != "OK" {
 		_ = writeU(conn, "BYE")
 		return jnlpRefusal(verdict)
+	}
+	if h.accepted != nil {
+		h.accepted(res.cookie)
 	}
 	if err := writeU(conn, wire.CapDefault.Base64()); err != nil {
 		return err

@@ -76,6 +76,7 @@ func (t *TCP) Dial(ctx context.Context) (*Conn, error) {
 	hs := jnlp4{
 		name: t.Name, secret: t.Secret, cookie: usableCookie(t.Cookies),
 		identity: e.identity, addr: e.addr(), timeout: d.timeout,
+		accepted: func(cookie string) { rememberCookie(t.Cookies, cookie) },
 	}
 	done, err := hs.run(ctx, raw)
 	if err != nil {
@@ -85,7 +86,6 @@ func (t *TCP) Dial(ctx context.Context) (*Conn, error) {
 	if done.cookie == "" && done.oddCookie {
 		log.Warn("the controller's connection cookie is not hexadecimal, it is not used")
 	}
-	rememberCookie(t.Cookies, done.cookie)
 	stream := wire.NewStream(&tlsStream{Conn: done.tls, raw: raw}, wire.StreamConfig{
 		MaxCommand: t.MaxCommand, WriteTimeout: t.WriteTimeout, ReadTimeout: t.ReadTimeout,
 	})

@@ -61,7 +61,12 @@ type WebSocket struct {
 	MaxCommand int         // bytes of one incoming command; 0 = wire.DefaultMaxCommand
 	Version    string      // the remoting version we report; compared with the controller's minimum, "" = not compared
 	Cookies    CookieStore // nil = no cookie is kept
-	Log        *slog.Logger
+	// OwnCookie presents a cookie of our making where the store is empty, which
+	// controllers accept as they do one of theirs. Then a 101 that is lost on its
+	// way back does not lead to "already connected" at the next attempt. The
+	// official agent sends none the first time.
+	OwnCookie bool
+	Log       *slog.Logger
 }
 
 // Dial makes one attempt: readiness probe, upgrade, checks. Refusals are
@@ -117,6 +122,9 @@ func (w *WebSocket) header(root *url.URL) (http.Header, error) {
 	h.Set(wire.CapabilityHeader, wire.CapDefault.Base64())
 	h.Set("Origin", root.Scheme+"://"+root.Host)
 	h.Set("User-Agent", w.UserAgent) // an empty value keeps net/http from adding its own
+	if w.OwnCookie && w.Cookies != nil && usableCookie(w.Cookies) == "" {
+		w.Cookies.SetCookie(newCookie())
+	}
 	if c := usableCookie(w.Cookies); c != "" {
 		h.Set(headerCookie, c)
 	}

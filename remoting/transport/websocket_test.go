@@ -1,115 +1,22 @@
 package transport
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"io"
-	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/gorilla/websocket"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"github.com/footman-ci/footman/remoting/wire"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-const (
-	testSecret = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
-	testCookie = "d2d6b5db71169a154f3b3f98d241a5e4de6c1909b1f8782aa1a574da987fd41e"
-)
-
 // wsController answers /login and /wsagents/ as a controller does; serve gets
 // the server's end of each WebSocket.
-type wsController struct {
-	*httptest.Server
-	mu       sync.Mutex
-	login    http.HandlerFunc // nil = 200
-	refuse   http.HandlerFunc // instead of the upgrade
-	answer   http.Header      // added to the 101
-	requests []*http.Request  // every upgrade request
-	probes   []*http.Request
-	serve    func(ws *websocket.Conn)
-	busy     sync.WaitGroup
-}
-
-func newWSController(t *testing.T, tls bool) *wsController {
-	c := &wsController{answer: http.Header{
-		"X-Remoting-Capability":      {wire.CapDefault.Base64()},
-		"X-Remoting-Minimum-Version": {"3107.v665000b_51092"},
-		"Connection-Cookie":          {testCookie},
-	}}
-	mux := http.NewServeMux()
-	mux.HandleFunc("/jenkins/login", func(rw http.ResponseWriter, r *http.Request) {
-		c.mu.Lock()
-		c.probes = append(c.probes, r)
-		login := c.login
-		c.mu.Unlock()
-		if login != nil {
-			login(rw, r)
-		}
-	})
-	mux.HandleFunc("/jenkins/wsagents/", func(rw http.ResponseWriter, r *http.Request) {
-		c.mu.Lock()
-		c.requests = append(c.requests, r)
-		c.busy.Add(1)
-		defer c.busy.Done()
-		refuse, answer, serve := c.refuse, c.answer, c.serve
-		c.mu.Unlock()
-		if refuse != nil {
-			refuse(rw, r)
-			return
-		}
-		up := websocket.Upgrader{ReadBufferSize: 1024, WriteBufferSize: 1024, CheckOrigin: func(*http.Request) bool { return true }}
-		ws, err := up.Upgrade(rw, r, answer)
-		if err != nil {
-			return
-		}
-		defer ws.Close()
-		if serve != nil {
-			serve(ws)
-		}
-	})
-	c.Server = httptest.NewUnstartedServer(mux)
-	c.Config.ErrorLog = log.New(io.Discard, "", 0)
-	if tls {
-		c.StartTLS()
-	} else {
-		c.Start()
-	}
-	t.Cleanup(func() { c.Close(); c.busy.Wait() })
-	return c
-}
-
-func (c *wsController) dialer() *WebSocket {
-	return &WebSocket{URL: c.URL + "/jenkins", Name: "agent-1", Secret: testSecret, Cookies: &Cookies{}, HandshakeTimeout: 5 * time.Second}
-}
-
-func dialWS(t *testing.T, w *WebSocket) *Conn {
-	conn, err := w.Dial(t.Context())
-	require.NoError(t, err)
-	t.Cleanup(func() { conn.Close() })
-	return conn
-}
-
-func drain(ws *websocket.Conn) {
-	for {
-		if _, _, err := ws.NextReader(); err != nil {
-			return
-		}
-	}
-}
-
 func TestWebSocketUpgrade(t *testing.T) {
 	c := newWSController(t, false)
 	c.serve = drain
@@ -172,221 +79,7 @@ func TestWebSocketCookie(t *testing.T) {
 	require.Empty(t, sent())
 }
 
-func TestWebSocketCommands(t *testing.T) {
-	c := newWSController(t, false)
-	var sizes []int // of the messages that arrive
-	c.serve = func(ws *websocket.Conn) {
-		// Echo the byte stream in messages whose borders mean nothing.
-		in := wire.NewReader(&messages{ws: ws, sizes: &sizes}, 0)
-		for {
-			cmd, err := in.ReadCommand()
-			if err != nil {
-				return
-			}
-			out := wire.AppendFrames(nil, cmd)
-			for step := 1; len(out) > 0; step = step*3 + 1 {
-				n := min(step, len(out), 60000)
-				if ws.WriteMessage(websocket.BinaryMessage, out[:n]) != nil {
-					return
-				}
-				out = out[n:]
-			}
-			_ = ws.WriteMessage(websocket.BinaryMessage, nil)
-		}
-	}
-	conn := dialWS(t, c.dialer())
-	for _, n := range []int{1, 2, 8191, 8192, 8193, 8398, 300000} {
-		cmd := bytes.Repeat([]byte{byte(n)}, n)
-		written := make(chan error, 1)
-		go func() { written <- conn.WriteCommand(cmd) }()
-		got, err := conn.ReadCommand()
-		require.NoError(t, err)
-		require.NoError(t, <-written)
-		require.True(t, bytes.Equal(cmd, got), "%d bytes", n)
-	}
-	conn.Close()
-	c.busy.Wait()
-	for _, n := range sizes {
-		require.LessOrEqual(t, n, 8194)
-	}
-	require.Subset(t, sizes, []int{8194, 208}, "8398 bytes are two messages")
-}
-
 // messages is the server's view of our messages as bytes.
-type messages struct {
-	ws    *websocket.Conn
-	rest  []byte
-	sizes *[]int
-}
-
-func (m *messages) Read(p []byte) (int, error) {
-	for len(m.rest) == 0 {
-		_, b, err := m.ws.ReadMessage()
-		if err != nil {
-			return 0, err
-		}
-		*m.sizes = append(*m.sizes, len(b))
-		m.rest = b
-	}
-	n := copy(p, m.rest)
-	m.rest = m.rest[n:]
-	return n, nil
-}
-
-func TestWebSocketEnds(t *testing.T) {
-	whole := wire.AppendFrames(nil, []byte("hello"))
-	tests := []struct {
-		name  string
-		serve func(ws *websocket.Conn)
-		want  error
-		text  string
-	}{
-		{"close 1000", closeWith(websocket.CloseNormalClosure), io.EOF, ""},
-		{"close 1001", closeWith(websocket.CloseGoingAway), io.EOF, ""},
-		{"close without code", closeWith(websocket.CloseNoStatusReceived), io.EOF, ""},
-		{"close 1011", closeWith(websocket.CloseInternalServerErr), nil, "1011"},
-		{"FIN", func(ws *websocket.Conn) { ws.NetConn().Close() }, io.ErrUnexpectedEOF, "without a close frame"},
-		{"close inside a command", func(ws *websocket.Conn) {
-			_ = ws.WriteMessage(websocket.BinaryMessage, whole[:3])
-			closeWith(websocket.CloseNormalClosure)(ws)
-		}, io.ErrUnexpectedEOF, ""},
-		{"text", func(ws *websocket.Conn) { _ = ws.WriteMessage(websocket.TextMessage, []byte("hi")); drain(ws) }, nil, "text message"},
-		{"garbage", func(ws *websocket.Conn) { _, _ = ws.NetConn().Write([]byte("HTTP/1.1 500\r\n\r\n")); drain(ws) }, nil, "read"},
-		{"huge message", func(ws *websocket.Conn) {
-			_ = ws.WriteMessage(websocket.BinaryMessage, make([]byte, maxMessage+1))
-			drain(ws)
-		}, websocket.ErrReadLimit, ""},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			c := newWSController(t, false)
-			c.serve = tt.serve
-			conn := dialWS(t, c.dialer())
-			_, err := conn.ReadCommand()
-			require.Error(t, err)
-			if tt.want == io.EOF {
-				require.Equal(t, io.EOF, err)
-			} else if tt.want != nil {
-				require.ErrorIs(t, err, tt.want)
-			}
-			require.ErrorContains(t, err, tt.text)
-			_, again := conn.ReadCommand()
-			require.Equal(t, err, again, "an error is final")
-		})
-	}
-}
-
-func closeWith(code int) func(ws *websocket.Conn) {
-	return func(ws *websocket.Conn) {
-		_ = ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, ""), time.Now().Add(time.Second))
-		drain(ws)
-	}
-}
-
-func TestWebSocketCloseUnblocks(t *testing.T) {
-	c := newWSController(t, false)
-	release := make(chan struct{})
-	c.serve = func(ws *websocket.Conn) { <-release } // reads nothing: our writes block
-	defer close(release)
-	conn := dialWS(t, c.dialer())
-	errs := make(chan error, 2)
-	go func() { _, err := conn.ReadCommand(); errs <- err }()
-	wrote := make(chan struct{}, 1)
-	go func() {
-		for {
-			if err := conn.WriteCommand(make([]byte, 1<<20)); err != nil {
-				errs <- err
-				return
-			}
-			select {
-			case wrote <- struct{}{}:
-			default:
-			}
-		}
-	}()
-	<-wrote
-	start := time.Now()
-	require.NoError(t, conn.Close())
-	require.Less(t, time.Since(start), time.Second)
-	require.ErrorIs(t, <-errs, net.ErrClosed)
-	require.ErrorIs(t, <-errs, net.ErrClosed)
-}
-
-func TestWebSocketPoliteClose(t *testing.T) {
-	c := newWSController(t, false)
-	code := make(chan int, 1)
-	c.serve = func(ws *websocket.Conn) {
-		_, _, err := ws.ReadMessage()
-		var ce *websocket.CloseError
-		if errors.As(err, &ce) {
-			code <- ce.Code
-		}
-		close(code)
-	}
-	conn := dialWS(t, c.dialer())
-	ended := make(chan error, 1)
-	go func() { _, err := conn.ReadCommand(); ended <- err }()
-	require.NoError(t, conn.Close())
-	require.Equal(t, websocket.CloseNormalClosure, <-code)
-	require.Error(t, <-ended)
-}
-
-func TestWebSocketPings(t *testing.T) {
-	c := newWSController(t, false)
-	pings := make(chan struct{}, 100)
-	c.serve = func(ws *websocket.Conn) {
-		ws.SetPingHandler(func(d string) error {
-			pings <- struct{}{}
-			return ws.WriteControl(websocket.PongMessage, []byte(d), time.Now().Add(time.Second))
-		})
-		drain(ws)
-	}
-	w := c.dialer()
-	w.PingInterval, w.ReadTimeout = 10*time.Millisecond, 300*time.Millisecond
-	conn := dialWS(t, w)
-	ended := make(chan error, 1)
-	go func() { _, err := conn.ReadCommand(); ended <- err }()
-	// Twice the read timeout of nothing but pongs.
-	for deadline := time.Now().Add(600 * time.Millisecond); time.Now().Before(deadline); {
-		<-pings
-	}
-	select {
-	case err := <-ended:
-		t.Fatalf("the connection ended although pongs came: %v", err)
-	default:
-	}
-	conn.Close()
-	<-ended
-}
-
-func TestWebSocketSilence(t *testing.T) {
-	c := newWSController(t, false)
-	release := make(chan struct{})
-	c.serve = func(ws *websocket.Conn) { <-release }
-	defer close(release)
-	w := c.dialer()
-	w.PingInterval = 20 * time.Millisecond
-	conn := dialWS(t, w)
-	_, err := conn.ReadCommand()
-	require.ErrorIs(t, err, os.ErrDeadlineExceeded)
-	require.ErrorContains(t, err, "no sign of life from the controller for 75ms")
-}
-
-func TestWebSocketAnswersPings(t *testing.T) {
-	c := newWSController(t, false)
-	pong := make(chan string, 10)
-	c.serve = func(ws *websocket.Conn) {
-		ws.SetPongHandler(func(d string) error { pong <- d; return nil })
-		_ = ws.WriteControl(websocket.PingMessage, []byte("payload"), time.Now().Add(time.Second))
-		drain(ws)
-	}
-	w := c.dialer()
-	w.PingInterval = PingOff
-	conn := dialWS(t, w)
-	go func() { _, _ = conn.ReadCommand() }()
-	require.Equal(t, "payload", <-pong)
-}
-
 func TestWebSocketVersion(t *testing.T) {
 	c := newWSController(t, false)
 	w := c.dialer()
@@ -655,4 +348,21 @@ func FuzzUpgradeRefusal(f *testing.F) {
 		require.Less(t, len(e.Error()), 2000)
 		require.NotContains(t, e.Error(), "\n")
 	})
+}
+
+func TestWebSocketOwnCookie(t *testing.T) {
+	c := newWSController(t, false)
+	w := c.dialer()
+	w.OwnCookie = true
+	c.refuse = func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(http.StatusBadGateway) }
+	for range 2 {
+		_, err := w.Dial(t.Context())
+		require.Error(t, err)
+	}
+	first := c.requests[0].Header.Get("Connection-Cookie")
+	require.True(t, validCookie(first) && len(first) == 64)
+	require.Equal(t, first, c.requests[1].Header.Get("Connection-Cookie"), "the same until the controller gives another")
+	c.refuse = nil
+	dialWS(t, w).Close()
+	require.Equal(t, testCookie, w.Cookies.Cookie())
 }

@@ -222,15 +222,23 @@ func (c *wsConn) keep() {
 	}
 }
 
-// afterSleep notices a suspended machine: the wall clock went on, the
-// monotonic one did not. The peer has most likely given us up; it gets
-// wakeGrace to answer the ping that follows.
+// afterSleep looks for a suspended machine. The peer has most likely given us
+// up; it gets wakeGrace to answer the ping that follows.
 func (c *wsConn) afterSleep(last, now time.Time) {
-	asleep := now.Round(0).Sub(last.Round(0)) - now.Sub(last)
-	if asleep > 2*c.set.ping && c.set.silence > wakeGrace {
+	if asleep := sleptFor(last, now); suspicious(asleep, c.set.ping, c.set.silence) {
 		c.set.log.Info("the machine was asleep or its clock was set, checking the connection", "for", asleep.Round(time.Second).String())
 		_ = c.ws.SetReadDeadline(time.Now().Add(wakeGrace))
 	}
+}
+
+// sleptFor: while a machine sleeps the wall clock goes on, the monotonic one
+// does not.
+func sleptFor(last, now time.Time) time.Duration {
+	return now.Round(0).Sub(last.Round(0)) - now.Sub(last)
+}
+
+func suspicious(asleep, ping, silence time.Duration) bool {
+	return asleep > 2*ping && silence > wakeGrace
 }
 
 func (c *wsConn) control(kind int, data string) error {
