@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
 
 	"github.com/footman-ci/footman/exec"
 	"github.com/footman-ci/footman/remoting"
@@ -29,6 +30,8 @@ type rig struct {
 }
 
 func newRig(t testing.TB, agent *Agent) *rig {
+	before := goleak.IgnoreCurrent()
+	t.Cleanup(func() { goleak.VerifyNone(t, before) })
 	if agent.Environ == nil {
 		agent.Environ = []string{"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/tmp", "LANG=C.UTF-8"}
 	}
