@@ -52,6 +52,9 @@ var noDefaults = map[string]bool{
 	"hudson.util.StreamTaskListener": true,
 }
 
+// DecodeOptions are what package jser has to know to read commands.
+func DecodeOptions() jser.Options { return jser.Options{NoDefaults: noDefaults} }
+
 // command is one decoded command.
 type command struct {
 	class string

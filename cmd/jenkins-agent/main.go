@@ -1,75 +1,115 @@
-// Command jenkins-agent is a Jenkins agent: it takes the place of agent.jar.
+// Command jenkins-agent is a Jenkins agent: it takes the place of agent.jar
+// and of the script jenkins-agent in the official images.
+//
+//	arguments, @files, environment ─ args.go, env.go ─▶ options ─ options.go
+//	                                                       │ checked
+//	              agent.go: transport + Engine + table ◀───┘
+//	              callables.go, …: one file a subcommand
 package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"log/slog"
+	"io"
 	"os"
-	"os/signal"
-	"strings"
-	"sync/atomic"
+	"path/filepath"
 	"syscall"
-	"time"
 
 	"github.com/urfave/cli/v2"
-
-	"github.com/footman-ci/footman/remoting"
-	"github.com/footman-ci/footman/remoting/hudson"
-	"github.com/footman-ci/footman/remoting/transport"
 )
 
-// remotingVersion is the version of Remoting that we stand for: controllers
-// refuse agents that report less than their minimum.
-const remotingVersion = "3352.v17a_fb_4b_2773f"
+// Exit codes. The official agent leaves usage errors with 0 and everything
+// else with 1 or 255; scripts are better served by a difference.
+const (
+	exitOK      = 0   // ended in peace: closed by the controller, or stopped by a signal while idle
+	exitFailure = 1   // could not connect, lost the controller for good, or the work directory is unusable
+	exitUsage   = 2   // the command line or environment contradicts itself
+	exitRefused = 3   // the controller refuses this agent: wrong secret, unknown name, version too old
+	exitKilled  = 143 // stopped by a second signal
+)
+
+// usageError is a mistake in the arguments.
+type usageError struct{ msg string }
+
+func (e *usageError) Error() string { return e.msg }
+
+func usagef(format string, args ...any) error { return &usageError{fmt.Sprintf(format, args...)} }
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	app := &cli.App{
-		Name: "jenkins-agent", Usage: "a small Jenkins agent",
-		HideHelpCommand: true,
-		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "url"}, &cli.StringFlag{Name: "secret"}, &cli.StringFlag{Name: "name"},
-			&cli.BoolFlag{Name: "webSocket"}, &cli.StringFlag{Name: "workDir"}, &cli.BoolFlag{Name: "noReconnect"},
-			&cli.DurationFlag{Name: "pingInterval", Value: 20 * time.Second},
-		},
-		Action: runAgent,
+	os.Exit(run(os.Args, os.Stdout, os.Stderr))
+}
+
+// run is main without the process: it returns the exit code.
+func run(argv []string, stdout, stderr io.Writer) int {
+	asJava := filepath.Base(argv[0]) == "java"
+	args, err := expandArguments(argv[1:], asJava)
+	if err != nil {
+		return exitCode(err, stderr)
 	}
-	if err := app.RunContext(ctx, os.Args); err != nil {
-		fmt.Fprintln(os.Stderr, "jenkins-agent:", err)
-		os.Exit(1)
+	app := newApp(stdout, stderr)
+	if path, ok := foreignCommand(app, args); ok {
+		// The official image runs a lone argument as a command, such as bash.
+		err := syscall.Exec(path, args, os.Environ())
+		fmt.Fprintf(stderr, "jenkins-agent: %s: %v\n", path, err)
+		return exitFailure
+	}
+	// agent.jar knows no environment; the script of the official images does.
+	if !asJava && (len(args) == 0 || app.Command(args[0]) == nil) {
+		if args, err = mergeEnvironment(args); err != nil {
+			return exitCode(err, stderr)
+		}
+	}
+	return exitCode(app.RunContext(context.Background(), append([]string{"jenkins-agent"}, reorder(app, args)...)), stderr)
+}
+
+func newApp(stdout, stderr io.Writer) *cli.App {
+	return &cli.App{
+		Name:  "jenkins-agent",
+		Usage: "a Jenkins agent without a JVM",
+		UsageText: "jenkins-agent -url URL -secret SECRET -name NAME [-webSocket] [-workDir DIR]   connect to a controller\n" +
+			"jenkins-agent                                    serve a controller on stdin and stdout\n" +
+			"jenkins-agent COMMAND                            see below",
+		Flags:                  agentFlags(),
+		Commands:               []*cli.Command{callablesCommand()},
+		Action:                 runAgent,
+		Writer:                 stdout,
+		ErrWriter:              stderr,
+		HideHelpCommand:        true,
+		HideVersion:            true,
+		UseShortOptionHandling: false,
+		ExitErrHandler:         func(*cli.Context, error) {},
+		OnUsageError: func(_ *cli.Context, err error, _ bool) error {
+			return usagef("%v; see 'jenkins-agent -help'", err)
+		},
 	}
 }
 
-func runAgent(c *cli.Context) error {
-	logs := hudson.NewLogBuffer(slog.NewTextHandler(os.Stderr, nil), 256)
-	log := slog.New(logs)
-	secret := c.String("secret")
-	if f, ok := strings.CutPrefix(secret, "@"); ok {
-		b, err := os.ReadFile(f)
-		if err != nil {
-			return err
+// exitCode prints what ended the program and chooses its code.
+func exitCode(err error, stderr io.Writer) int {
+	var usage *usageError
+	var code *codeError
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &code):
+		if code.err != nil {
+			fmt.Fprintln(stderr, "jenkins-agent:", code.err)
 		}
-		secret = strings.TrimSpace(string(b))
+		return code.code
+	case errors.As(err, &usage):
+		fmt.Fprintln(stderr, "jenkins-agent:", usage.msg)
+		return exitUsage
 	}
-	var protocol atomic.Value
-	protocol.Store("")
-	engine := &remoting.Engine{Log: log, NoReconnect: c.Bool("noReconnect"), Permanent: transport.IsPermanent}
-	agent := &hudson.Agent{
-		Log: log, Version: remotingVersion, WorkDir: c.String("workDir"), Environ: os.Environ(),
-		Protocol: func() string { return protocol.Load().(string) }, NoReconnect: engine.Leave, Logs: logs,
-	}
-	ws := &transport.WebSocket{URL: c.String("url"), Name: c.String("name"), Secret: secret, PingInterval: c.Duration("pingInterval"),
-		Proxy: transport.ProxyFromEnvironment(""), Version: remotingVersion, Cookies: &transport.Cookies{}, Log: log}
-	engine.Dial = func(ctx context.Context) (remoting.Connection, error) {
-		conn, err := ws.Dial(ctx)
-		if err != nil {
-			return nil, err
-		}
-		return conn, nil
-	}
-	engine.Channel = remoting.Config{Handler: hudson.NewTable(agent), Log: log}
-	engine.Online = func(_ *remoting.Channel, conn remoting.Connection) { protocol.Store(conn.Protocol()) }
-	return engine.Run(c.Context)
+	fmt.Fprintln(stderr, "jenkins-agent:", err)
+	return exitFailure
 }
+
+// codeError ends the program with a certain exit code.
+type codeError struct {
+	code int
+	err  error
+}
+
+func (e *codeError) Error() string { return fmt.Sprint(e.err) }
+func (e *codeError) Unwrap() error { return e.err }

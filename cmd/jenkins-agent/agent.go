@@ -1,0 +1,223 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"sync/atomic"
+	"syscall"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/footman-ci/footman/remoting"
+	"github.com/footman-ci/footman/remoting/hudson"
+	"github.com/footman-ci/footman/remoting/jser"
+	"github.com/footman-ci/footman/remoting/transport"
+)
+
+// remotingVersion is the version of Remoting that we stand for: controllers
+// refuse agents that report less than their minimum.
+const remotingVersion = "3352.v17a_fb_4b_2773f"
+
+// runAgent connects to a controller, or serves one on stdin and stdout.
+func runAgent(c *cli.Context) error {
+	switch {
+	case c.Bool("help"):
+		return cli.ShowAppHelp(c)
+	case c.Bool("version"):
+		_, err := fmt.Fprintln(c.App.Writer, remotingVersion)
+		return err
+	}
+	o, err := readOptions(c)
+	if err != nil {
+		return err
+	}
+	dir, err := o.openWorkDir()
+	if err != nil {
+		return err
+	}
+	logFile, err := o.openLog(dir)
+	if err != nil {
+		return err
+	}
+	defer logFile.Close()
+	logs := hudson.NewLogBuffer(o.logHandler(io.MultiWriter(c.App.ErrWriter, logFile)), 256)
+	a := &agent{o: o, log: slog.New(logs), logs: logs}
+	if o.inbound() {
+		return a.connect(c.Context)
+	}
+	return a.serveStdio(c.Context)
+}
+
+// agent is one run of the program as an agent.
+type agent struct {
+	o        options
+	log      *slog.Logger
+	logs     *hudson.LogBuffer
+	protocol atomic.Pointer[string]
+}
+
+// table is what the agent executes; leave is called when the controller wants
+// it not to come back.
+func (a *agent) table(leave func()) remoting.Handler {
+	return hudson.NewTable(&hudson.Agent{
+		Log: a.log, Version: remotingVersion, WorkDir: a.o.workDir, Logs: a.logs,
+		Environ: buildEnvironment(os.Environ()), NoReconnect: leave,
+		Protocol: func() string {
+			if p := a.protocol.Load(); p != nil {
+				return *p
+			}
+			return ""
+		},
+	})
+}
+
+// connect runs an inbound agent until it is told to stop.
+func (a *agent) connect(ctx context.Context) error {
+	dial, err := a.dialer()
+	if err != nil {
+		return err
+	}
+	ctx, stop := stopOnSignal(ctx, a.log)
+	defer stop()
+	engine := &remoting.Engine{
+		Dial: dial, Log: a.log, NoReconnect: a.o.noReconnect, NoReconnectAfter: a.o.noReconnectAfter,
+		Permanent: transport.IsPermanent, PermanentGrace: a.o.giveUpAfter,
+		Online: func(_ *remoting.Channel, conn remoting.Connection) {
+			p := conn.Protocol()
+			a.protocol.Store(&p)
+		},
+	}
+	if a.o.giveUpAfter <= 0 {
+		engine.PermanentGrace = -1
+	}
+	engine.Channel = remoting.Config{Handler: a.table(engine.Leave), Log: a.log}
+	a.log.Info("Setting up agent: " + a.o.name)
+	a.log.Info("Using Remoting version: " + remotingVersion)
+	err = engine.Run(ctx)
+	if errors.Is(err, errSignalled) {
+		return nil
+	}
+	if err != nil && transport.IsPermanent(err) {
+		return &codeError{exitRefused, err}
+	}
+	return err
+}
+
+// dialer makes the transport that the options ask for.
+func (a *agent) dialer() (func(context.Context) (remoting.Connection, error), error) {
+	o := a.o
+	tlsConfig, err := transport.TLSOptions{Certificates: o.certs, NoCertificateCheck: o.noCertCheck}.Config()
+	if err != nil {
+		return nil, err
+	}
+	proxy := transport.ProxyFromEnvironment(o.proxyCredentials)
+	cookies := &transport.Cookies{}
+	if o.webSocket {
+		ws := &transport.WebSocket{URL: o.urls[0], Name: o.name, Secret: o.secret, Headers: o.headers, Proxy: proxy, TLS: tlsConfig,
+			PingInterval: o.pingInterval, Version: remotingVersion, Cookies: cookies, Log: a.log}
+		return func(ctx context.Context) (remoting.Connection, error) { return connection(ws.Dial(ctx)) }, nil
+	}
+	tcp := &transport.TCP{URLs: o.urls, Name: o.name, Secret: o.secret, Tunnel: o.tunnel, Direct: o.direct,
+		InstanceIdentity: o.instanceIdentity, Protocols: o.protocols, Credentials: o.credentials, Proxy: proxy, TLS: tlsConfig,
+		NoKeepAlive: o.noKeepAlive, Version: remotingVersion, Cookies: cookies, Log: a.log}
+	return func(ctx context.Context) (remoting.Connection, error) { return connection(tcp.Dial(ctx)) }, nil
+}
+
+// connection keeps a nil *Conn from becoming a Connection that is not nil.
+func connection(c *transport.Conn, err error) (remoting.Connection, error) {
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// serveStdio serves the controller that started us, on stdin and stdout.
+func (a *agent) serveStdio(ctx context.Context) error {
+	in, out, err := takeStdio()
+	if err != nil {
+		return err
+	}
+	mode := transport.ModeBinary
+	if a.o.text {
+		mode = transport.ModeText
+	}
+	s := &transport.Stdio{In: in, Out: out, Mode: mode, Noise: os.Stderr,
+		NextObject: func(r io.Reader) ([]byte, error) { return jser.NextObject(r, remoting.DecodeOptions()) }}
+	ctx, stop := stopOnSignal(ctx, a.log)
+	defer stop()
+	conn, err := s.Dial(ctx)
+	if err != nil {
+		return err
+	}
+	protocol := "Standard in/out"
+	a.protocol.Store(&protocol)
+	ch := remoting.NewChannel(conn, remoting.Config{Handler: a.table(func() {}), Log: a.log})
+	if err := ch.Serve(ctx); err != nil {
+		a.log.Info("Terminated", "reason", err)
+	}
+	return nil // the official agent ends with 0 whatever ended the stream
+}
+
+// takeStdio moves stdin and stdout out of the way: nothing that anybody prints
+// may ever get into the stream of commands, and children get neither.
+func takeStdio() (in, out *os.File, err error) {
+	if in, err = dup(0, "stdin"); err != nil {
+		return nil, nil, err
+	}
+	if out, err = dup(1, "stdout"); err != nil {
+		return nil, nil, err
+	}
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer null.Close()
+	if err := syscall.Dup3(int(null.Fd()), 0, 0); err != nil {
+		return nil, nil, err
+	}
+	return in, out, syscall.Dup3(2, 1, 0)
+}
+
+func dup(fd int, name string) (*os.File, error) {
+	n, err := syscall.Dup(fd)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	syscall.CloseOnExec(n)
+	return os.NewFile(uintptr(n), name), nil
+}
+
+var errSignalled = errors.New("stopped by a signal")
+
+// stopOnSignal ends the context on SIGTERM or SIGINT; a second one ends the
+// process at once.
+func stopOnSignal(ctx context.Context, log *slog.Logger) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
+	done := make(chan struct{})
+	go func() {
+		for n := 0; ; n++ {
+			select {
+			case s := <-signals:
+				if n > 0 {
+					os.Exit(exitKilled)
+				}
+				log.Info("Stopping", "signal", s.String())
+				cancel(errSignalled)
+			case <-done:
+				return
+			}
+		}
+	}()
+	return ctx, func() {
+		signal.Stop(signals)
+		close(done)
+		cancel(nil)
+	}
+}
