@@ -347,13 +347,17 @@ func (w *listenerWriter) release() {
 	}
 }
 
-// pending reports how much of what was written is not sent yet: raw bytes held
-// back as an unfinished line, and whether anything waits in the delay buffer.
-func (w *listenerWriter) pending() (held int, buffered bool) {
+// progress reports what of the text is not on its way yet: raw bytes that a
+// decorator holds back as an unfinished line, and how much went into the delay
+// buffer and out of it.
+func (w *listenerWriter) progress() (held int, taken, sent int64) {
 	for _, h := range w.holders {
 		held += h.held()
 	}
-	return held, w.base != nil && w.base.buffered()
+	if w.base != nil {
+		taken, sent = w.base.progress()
+	}
+	return held, taken, sent
 }
 
 // lastIO is the last pipe operation, 0 for none.

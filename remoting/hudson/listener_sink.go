@@ -41,6 +41,7 @@ type delaySink struct {
 
 	mu     sync.Mutex // guards the fields below and the order of writes
 	buf    []byte
+	taken  int64 // bytes that were written to it
 	period time.Duration
 	timer  *time.Timer // nil while nothing waits
 	err    error       // of a write that nobody saw
@@ -61,6 +62,7 @@ func (d *delaySink) Write(p []byte) (int, error) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.taken += int64(len(p))
 	if d.err == nil && len(d.buf)+len(p) > d.tuning.size {
 		d.send()
 	}
@@ -126,10 +128,12 @@ func (d *delaySink) stop() {
 	}
 }
 
-func (d *delaySink) buffered() bool {
+// progress reports how many bytes were written to it, and how many of these
+// are sent.
+func (d *delaySink) progress() (taken, sent int64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return len(d.buf) > 0
+	return d.taken, d.taken - int64(len(d.buf))
 }
 
 // newlineSink ends the text with a newline (NewlineSafeTaskListener).

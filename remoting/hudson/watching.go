@@ -102,6 +102,7 @@ type watch struct {
 	ended    bool
 	location int64 // -1: not known yet
 	saved    int64 // what last-location.txt says
+	next     mark  // what it says next
 	failed   bool  // the controller's stream is dead
 
 	lastCheck, checked time.Time // heartbeat
@@ -269,18 +270,31 @@ func (w *watch) savedLocation() (int64, error) {
 	return n, nil
 }
 
-// save notes how far the log is sent. What waits in a buffer is not.
+// save notes how far the log is sent. What waits in a buffer is not: it is
+// noted in the round after it went out.
 func (w *watch) save() error {
-	held, buffered := w.out.pending()
-	if buffered || held > 0 && w.decode != nil {
-		return nil
+	held, taken, sent := w.out.progress()
+	if w.next.at > w.saved && sent >= w.next.taken {
+		if err := w.write(w.next.at); err != nil {
+			return err
+		}
 	}
-	at := w.location - int64(held)
-	if at <= w.saved {
-		return nil
+	if w.next.at > w.saved || held > 0 && w.decode != nil {
+		return nil // offsets of decoded text are not known
 	}
+	w.next = mark{w.location - int64(held), taken}
+	if w.next.at > w.saved && sent >= taken {
+		return w.write(w.next.at)
+	}
+	return nil
+}
+
+// mark says that the log up to at is sent when the buffer has sent taken bytes.
+type mark struct{ at, taken int64 }
+
+// write replaces last-location.txt: nobody must ever see half a number.
+func (w *watch) write(at int64) error {
 	w.saved = at
-	// A reader must never see half a number.
 	name := filepath.Join(w.dir, "last-location.txt")
 	if err := os.WriteFile(name+".tmp", strconv.AppendInt(nil, at, 10), 0o666); err != nil {
 		return err

@@ -1,0 +1,128 @@
+package hudson
+
+import (
+	"bytes"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// kept is the end of a chain of sinks.
+type kept struct{ bytes.Buffer }
+
+func (*kept) Flush() error  { return nil }
+func (*kept) Finish() error { return nil }
+
+func TestQuotedLiterals(t *testing.T) {
+	for _, c := range []struct {
+		pattern string
+		want    []string
+		ok      bool
+	}{
+		{"", nil, true},
+		{`\Qone\E`, []string{"one"}, true},
+		{`\Qone\E|\Qtwo\E`, []string{"one", "two"}, true},
+		{`\Qa|b\E|\Q\Qx\E`, []string{"a|b", `\Qx`}, true},
+		{`\Qa\E\\E\Qb\E`, []string{`a\Eb`}, true},        // Pattern.quote("a\\Eb")
+		{`\Q\E\\E\Q\E|\Qz\E`, []string{`\E`, "z"}, true}, // Pattern.quote("\\E")
+		{`\Qend\\E`, []string{`end\`}, true},             // Pattern.quote("end\\")
+		{`\Q\E`, nil, false},
+		{`\Qopen`, nil, false},
+		{`plain`, nil, false},
+		{`\Qa\E|`, nil, false},
+		{`\Qa\E.*`, nil, false},
+		{`(?i)\Qa\E`, nil, false},
+		{`\Qa\E\\E`, nil, false},
+	} {
+		got, ok := quotedLiterals(c.pattern)
+		require.Equal(t, c.ok, ok, c.pattern)
+		if ok {
+			require.Equal(t, c.want, got, c.pattern)
+		}
+	}
+}
+
+// masked writes text in pieces of n bytes.
+func masked(t testing.TB, literals []string, text string, n int) string {
+	m, err := newMasker(literals, "UTF-8")
+	require.NoError(t, err)
+	var out kept
+	s := &maskSink{next: &out, m: m}
+	for b := []byte(text); len(b) > 0; b = b[min(n, len(b)):] {
+		_, err := s.Write(b[:min(n, len(b))])
+		require.NoError(t, err)
+	}
+	require.NoError(t, s.Finish())
+	return out.String()
+}
+
+func TestMasking(t *testing.T) {
+	for _, c := range []struct {
+		literals   []string
+		text, want string
+	}{
+		{[]string{"secret"}, "a secret b\nsecretsecret\nsecre\nt", "a **** b\n********\nsecre\nt"},
+		{[]string{"ababab", "abab"}, "abababab", "****ab"},
+		{[]string{"passwörd"}, "passwörd\n\xffpasswörd", "****\n\xff****"},
+		{[]string{"s\n"}, "is\nno", "i****no"},
+		{[]string{"hush"}, strings.Repeat("x", 200_000) + "hush" + strings.Repeat("hushy", 30_000) + "\n",
+			strings.Repeat("x", 200_000) + "****" + strings.Repeat("****y", 30_000) + "\n"},
+	} {
+		for _, n := range []int{1, 3, 1000, 1 << 20} {
+			require.True(t, masked(t, c.literals, c.text, n) == c.want, "%.50q in pieces of %d", c.text, n)
+		}
+	}
+}
+
+func TestMaskingInOtherCharsets(t *testing.T) {
+	m, err := newMasker([]string{"€uro", "café"}, "ISO-8859-1")
+	require.NoError(t, err)
+	out, _ := m.mask(nil, []byte("caf\xe9 €uro"), true)
+	require.Equal(t, "**** €uro", string(out))
+	for _, cs := range []string{"UTF-16", "Shift_JIS", "GBK", "ISO-2022-JP"} {
+		d := maskFilter(`\Qx\E`)
+		d.Obj("filter").Data[0].Values[0] = cs
+		_, err := parseListener(decorated(plainListener(fields("hudson.remoting.RemoteOutputStream"), nil), d))
+		require.ErrorContains(t, err, cs)
+	}
+}
+
+// FuzzMasking compares with a regular expression, which has Java's rules.
+func FuzzMasking(f *testing.F) {
+	f.Add("secret", "secre", "a secret\nsecre", 3)
+	f.Add("aa", "a", strings.Repeat("a", 70000), 9999)
+	f.Fuzz(func(t *testing.T, a, b, text string, n int) {
+		if a == "" || b == "" || n <= 0 || len(text) > 1<<20 {
+			t.Skip()
+		}
+		re, err := regexp.Compile(regexp.QuoteMeta(a) + "|" + regexp.QuoteMeta(b))
+		if err != nil || !isText(a+b+text) {
+			t.Skip()
+		}
+		var want strings.Builder
+		for _, line := range strings.SplitAfter(text, "\n") {
+			want.WriteString(re.ReplaceAllLiteralString(line, maskText))
+		}
+		require.Equal(t, want.String(), masked(t, []string{a, b}, text, n))
+	})
+}
+
+func isText(s string) bool { return strings.ToValidUTF8(s, "") == s }
+
+// FuzzQuotedLiterals: what is read is what Pattern.quote would write.
+func FuzzQuotedLiterals(f *testing.F) {
+	f.Add(`\Qa\E\\E\Qb\E|\Qc\E`)
+	f.Fuzz(func(t *testing.T, pattern string) {
+		literals, ok := quotedLiterals(pattern)
+		if !ok {
+			return
+		}
+		var quoted []string
+		for _, l := range literals {
+			quoted = append(quoted, `\Q`+strings.ReplaceAll(l, `\E`, `\E\\E\Q`)+`\E`)
+		}
+		require.Equal(t, pattern, strings.Join(quoted, "|"))
+	})
+}
