@@ -79,6 +79,13 @@ func FuzzDecode(f *testing.F) {
 		start := time.Now()
 		d := NewDecoder(b, Options{Limits: fuzzLimits})
 		_, err := d.ReadFirst()
+		skipping := NewDecoder(b, Options{Limits: fuzzLimits, Skip: func(*ClassDesc) bool { return true }})
+		_, skipErr := skipping.ReadFirst()
+		if err == nil && skipErr != errSkipped {
+			require.NoError(t, skipErr)
+			require.Equal(t, d.pos, skipping.pos)
+			require.Equal(t, len(d.handles), len(skipping.handles))
+		}
 		require.LessOrEqual(t, len(d.handles), fuzzLimits.Handles)
 		require.LessOrEqual(t, d.pos, len(b))
 		if err != nil {
@@ -183,10 +190,13 @@ func FuzzStream(f *testing.F) {
 		require.Equal(t, err1.Error(), err2.Error())
 		total := 0
 		for _, one := range whole {
-			_, n, err := DecodePrefix(one, Options{Limits: fuzzLimits})
-			require.NoError(t, err)
-			require.Equal(t, len(one), n)
-			total += n - len(Header)
+			d := NewDecoder(one, Options{Limits: fuzzLimits})
+			if _, err := d.ReadFirst(); err == nil {
+				require.Equal(t, len(one), d.Offset())
+			} else {
+				requireOrderly(t, one, err)
+			}
+			total += len(one) - len(Header)
 		}
 		require.LessOrEqual(t, total, len(b))
 	})

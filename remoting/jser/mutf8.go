@@ -2,19 +2,21 @@ package jser
 
 import "unicode/utf8"
 
+// isPlain reports whether b is the same in modified UTF-8 and in ASCII.
+func isPlain(b []byte) bool {
+	for _, c := range b {
+		if c-1 >= 0x7F { // 0, or above 0x7F
+			return false
+		}
+	}
+	return true
+}
+
 // decodeMUTF8 turns Java's modified UTF-8 (java.io.DataInput) into UTF-8. It
 // reports the index of the first bad byte, or -1.
 func decodeMUTF8(b []byte) (string, int) {
-	i := 0
-	for i < len(b) && b[i] < 0x80 && b[i] != 0 {
-		i++
-	}
-	if i == len(b) {
-		return string(b), -1
-	}
 	out := make([]byte, 0, len(b))
-	out = append(out, b[:i]...)
-	for i < len(b) {
+	for i := 0; i < len(b); {
 		c := b[i]
 		switch {
 		case c < 0x80:

@@ -15,8 +15,14 @@ type Options struct {
 	// their descriptor lists. The stream itself does not tell.
 	NoDefaults map[string]bool
 	// OnClassDesc is called for every descriptor, in the order of the stream,
-	// once its annotation is read. An error ends decoding.
+	// once its annotation is read. An error ends decoding. Decode and
+	// DecodePrefix call it after they read the whole object, since they may have
+	// to read it twice.
 	OnClassDesc func(*ClassDesc) error
+	// Skip reports whether objects of a class are not wanted: they are checked
+	// for their form only and come out as an Object without Data, which can't be
+	// written again. remoting skips the stack trace of each command.
+	Skip func(*ClassDesc) bool
 }
 
 // Decoder reads one stream. It is not safe for concurrent use.
@@ -30,6 +36,8 @@ type Decoder struct {
 	depth   int
 	memory  int64
 	skip    string   // class that DecodePrefix supposes to skip its defaults
+	slab    []byte   // short strings, see text
+	free    []Value  // values for more fields, see values
 	suspect []string // distinct classes that may have skipped theirs, in the order of the stream
 }
 
@@ -58,8 +66,32 @@ func Decode(stream []byte, opt Options) (Value, error) {
 // one suspected class read as if it had skipped them; such a reading counts
 // only if it takes the whole stream.
 func DecodePrefix(stream []byte, opt Options) (Value, int, error) {
+	var seen []*ClassDesc
+	hook := opt.OnClassDesc
+	if hook != nil {
+		opt.OnClassDesc = func(c *ClassDesc) error { seen = append(seen, c); return nil }
+	}
+	v, n, err := decodeAgain(stream, opt, &seen)
+	if err != nil {
+		return nil, 0, err
+	}
+	for _, c := range seen {
+		if err := hook(c); err != nil {
+			return nil, 0, err
+		}
+	}
+	return v, n, nil
+}
+
+// decodeAgain reads a stream up to 1+1+maxRetries times.
+func decodeAgain(stream []byte, opt Options, seen *[]*ClassDesc) (Value, int, error) {
 	d := NewDecoder(stream, opt)
 	v, err := d.ReadFirst()
+	if err == errSkipped {
+		opt.Skip, *seen = nil, nil
+		d = NewDecoder(stream, opt)
+		v, err = d.ReadFirst()
+	}
 	if err == nil {
 		return v, d.pos, nil
 	}
@@ -67,7 +99,9 @@ func DecodePrefix(stream []byte, opt Options) (Value, int, error) {
 	if !errors.As(err, &syntax) {
 		return nil, 0, err
 	}
+	opt.Skip = nil
 	for i, tries := len(d.suspect)-1, 0; i >= 0 && tries < maxRetries; i, tries = i-1, tries+1 {
+		*seen = nil
 		again := NewDecoder(stream, opt)
 		again.skip = d.suspect[i]
 		if v, err2 := again.ReadFirst(); err2 == nil && again.pos == len(stream) {
@@ -195,6 +229,9 @@ func (d *Decoder) reference() (Value, error) {
 	if i < 0 || i >= len(d.handles) {
 		return nil, d.syntax("reference to an object that was not written")
 	}
+	if d.handles[i] == skipped {
+		return nil, errSkipped
+	}
 	return d.handles[i], nil
 }
 
@@ -202,11 +239,6 @@ func (d *Decoder) newString(n int) (Value, error) {
 	s, err := d.utf(n)
 	if err != nil {
 		return nil, err
-	}
-	if len(s) == 1 {
-		// Go keeps one copy of each one-byte string. Give it an address of its own,
-		// by which the Encoder tells a shared string from an equal one.
-		s = unsafe.String(&[]byte(s)[0], 1)
 	}
 	_, err = d.addHandle(s)
 	return s, err
@@ -224,11 +256,49 @@ func (d *Decoder) utf(n int) (string, error) {
 	if err := d.spend(int64(n) + 16); err != nil {
 		return "", err
 	}
+	if isPlain(b) {
+		return d.text(b), nil
+	}
 	s, bad := decodeMUTF8(b)
 	if bad >= 0 {
 		return "", &SyntaxError{int64(d.pos - n + bad), "malformed modified UTF-8"}
 	}
 	return s, nil
+}
+
+// text makes a string at an address of its own, by which the Encoder tells a
+// shared string from an equal one. Short strings are cut from slabs: a string
+// that is kept holds on to slabSize bytes at most, not to the whole stream.
+func (d *Decoder) text(b []byte) string {
+	n := len(b)
+	if n == 0 {
+		return ""
+	}
+	if n > slabSize/4 {
+		return string(b)
+	}
+	if n > cap(d.slab)-len(d.slab) {
+		d.slab = make([]byte, 0, max(n, min(slabSize, d.left())))
+	}
+	at := len(d.slab)
+	d.slab = append(d.slab, b...)
+	return unsafe.String(&d.slab[at], n)
+}
+
+const slabSize = 2048
+
+// values cuts the fields of an object from a slab.
+func (d *Decoder) values(n int) []Value {
+	const slab = 64
+	if n > slab/4 {
+		return make([]Value, n)
+	}
+	if n > len(d.free) {
+		d.free = make([]Value, slab)
+	}
+	vs := d.free[:n:n]
+	d.free = d.free[n:]
+	return vs
 }
 
 func (d *Decoder) shortUTF() (string, error) {
@@ -251,12 +321,15 @@ func (d *Decoder) object() (Value, error) {
 	if _, err := d.addHandle(o); err != nil {
 		return nil, err
 	}
+	if d.opt.Skip != nil && d.opt.Skip(desc) {
+		return o, d.skipData(desc)
+	}
 	if err := d.spend(64); err != nil {
 		return nil, err
 	}
 	if desc.Flags&FlagExternalizable != 0 {
 		if desc.Flags&FlagBlockData == 0 {
-			return nil, d.syntax("externalizable class " + short(desc.Name) + " without block data can not be read by others")
+			return nil, d.noBlockData(desc)
 		}
 		extra, err := d.annotation()
 		o.Data = []ClassData{{Desc: desc, Extra: extra}}
@@ -278,6 +351,10 @@ func (d *Decoder) object() (Value, error) {
 	return o, nil
 }
 
+func (d *Decoder) noBlockData(desc *ClassDesc) error {
+	return d.syntax("externalizable class " + short(desc.Name) + " without block data can not be read by others")
+}
+
 func (d *Decoder) classData(c *ClassDesc) (ClassData, error) {
 	cd := ClassData{Desc: c}
 	custom := c.Flags&FlagWriteMethod != 0
@@ -292,7 +369,7 @@ func (d *Decoder) classData(c *ClassDesc) (ClassData, error) {
 		}
 	}
 	if len(c.Fields) > 0 && !skips {
-		cd.Values = make([]Value, len(c.Fields))
+		cd.Values = d.values(len(c.Fields))
 		if err := d.spend(int64(len(c.Fields)) * 16); err != nil {
 			return cd, err
 		}
@@ -389,24 +466,10 @@ func (d *Decoder) annotation() ([]Value, error) {
 		switch tc {
 		case tcEndBlockData:
 			return out, nil
-		case tcBlockData:
-			b, err := d.byte()
-			if err != nil {
+		case tcBlockData, tcBlockDataLong:
+			if n, err = d.blockLength(tc); err != nil {
 				return out, err
 			}
-			n = int(b)
-		case tcBlockDataLong:
-			l, err := d.int32()
-			if err != nil {
-				return out, err
-			}
-			if l < 0 {
-				return out, d.syntax("block data of negative length")
-			}
-			if int(l) > d.lim.Array {
-				return out, d.limit("array", int64(l), int64(d.lim.Array))
-			}
-			n = int(l)
 		default:
 			v, err := d.content(tc)
 			if err != nil {
@@ -436,4 +499,23 @@ func (d *Decoder) annotation() ([]Value, error) {
 		}
 		out = append(out, append(Block(nil), b...))
 	}
+}
+
+// blockLength reads the length of a block of free data.
+func (d *Decoder) blockLength(tc byte) (int, error) {
+	if tc == tcBlockData {
+		n, err := d.byte()
+		return int(n), err
+	}
+	n, err := d.int32()
+	if err != nil {
+		return 0, err
+	}
+	if n < 0 {
+		return 0, d.syntax("block data of negative length")
+	}
+	if int(n) > d.lim.Array {
+		return 0, d.limit("array", int64(n), int64(d.lim.Array))
+	}
+	return int(n), nil
 }

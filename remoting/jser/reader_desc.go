@@ -233,32 +233,16 @@ func (d *Decoder) array() (Value, error) {
 	if err != nil {
 		return nil, err
 	}
-	if desc == nil || len(desc.Name) < 2 || desc.Name[0] != '[' {
-		return nil, d.syntax("an array without an array class")
+	if desc == nil {
+		return nil, d.syntax("an array without a class")
 	}
 	a := &Array{Class: desc}
 	if _, err := d.addHandle(a); err != nil {
 		return nil, err
 	}
-	l, err := d.int32()
+	n, size, err := d.arrayLength(desc)
 	if err != nil {
 		return nil, err
-	}
-	if l < 0 {
-		return nil, d.syntax("an array of negative length")
-	}
-	if int(l) > d.lim.Array {
-		return nil, d.limit("array", int64(l), int64(d.lim.Array))
-	}
-	n := int(l)
-	size := elemSize(desc.Name[1])
-	if size == 0 {
-		return nil, d.syntax("array class " + short(desc.Name) + " has an unknown element type")
-	}
-	// An element takes at least its size (an object one byte) on the wire: an
-	// array can't be larger than what is left of the input.
-	if n > d.left()/size {
-		return nil, d.syntax("array longer than the rest of the stream")
 	}
 	switch typ := desc.Name[1]; typ {
 	case 'L', '[':
@@ -275,6 +259,33 @@ func (d *Decoder) array() (Value, error) {
 		return nil, err
 	}
 	return a, nil
+}
+
+// arrayLength reads how many elements follow, and what each takes at least.
+func (d *Decoder) arrayLength(desc *ClassDesc) (n, size int, err error) {
+	if len(desc.Name) < 2 || desc.Name[0] != '[' {
+		return 0, 0, d.syntax("an array without an array class")
+	}
+	l, err := d.int32()
+	if err != nil {
+		return 0, 0, err
+	}
+	if l < 0 {
+		return 0, 0, d.syntax("an array of negative length")
+	}
+	if int(l) > d.lim.Array {
+		return 0, 0, d.limit("array", int64(l), int64(d.lim.Array))
+	}
+	n, size = int(l), elemSize(desc.Name[1])
+	if size == 0 {
+		return 0, 0, d.syntax("array class " + short(desc.Name) + " has an unknown element type")
+	}
+	// An element takes at least its size (an object one byte) on the wire: an
+	// array can't be larger than what is left of the input.
+	if n > d.left()/size {
+		return 0, 0, d.syntax("array longer than the rest of the stream")
+	}
+	return n, size, nil
 }
 
 func elemSize(typ byte) int {

@@ -68,6 +68,9 @@ func (d *Decoder) addHandle(v Value) (int, error) {
 	if len(d.handles) >= d.lim.Handles {
 		return 0, d.limit("handles", int64(len(d.handles))+1, int64(d.lim.Handles))
 	}
+	if d.handles == nil {
+		d.handles = make([]Value, 0, min(64, 4+d.left()/16))
+	}
 	d.handles = append(d.handles, v)
 	return len(d.handles) - 1, d.spend(16)
 }

@@ -58,7 +58,12 @@ func next(r io.Reader, opt Options) ([]byte, error) {
 		if tc == tcReset {
 			continue
 		}
-		if err := d.skipContent(tc); err != nil {
+		err = d.skipContent(tc)
+		if err == errSkipped { // read what is buffered again, and build the nodes
+			d = &Decoder{opt: opt, lim: d.lim, r: r, buf: d.buf, pos: len(Header) + 1}
+			_, err = d.content(tc)
+		}
+		if err != nil {
 			if errors.Is(err, io.EOF) {
 				err = io.ErrUnexpectedEOF
 			}
