@@ -99,7 +99,9 @@ func (call *Call) releaseUntouched(r *remoteRef) {
 		switch {
 		case !ok:
 		case remoteToLocal:
-			_ = call.Channel.newWriter(ctx, nil, oid, false).Release()
+			// Somebody reads at the other end and would wait for ever.
+			_ = call.Channel.newWriter(ctx, nil, oid, false).CloseWithError(
+				Errorf(IOExceptionClass, "footman: the call ended without writing to the pipe"))
 		default:
 			// The controller waits for a reader before it writes: connect one
 			// that refuses everything.

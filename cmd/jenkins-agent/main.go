@@ -75,7 +75,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 		Action:                 runAgent,
 		Writer:                 stdout,
 		ErrWriter:              stderr,
-		HideHelpCommand:        true,
+		HideHelp:               true, // -help is one of agentFlags
 		HideVersion:            true,
 		UseShortOptionHandling: false,
 		ExitErrHandler:         func(*cli.Context, error) {},

@@ -51,6 +51,7 @@ func NewTable(a *Agent) *callable.Table {
 	registerFileIO(t)
 	registerTempFiles(t)
 	registerDelete(t)
+	registerGlobs(t)
 	registerLaunch(t, a)
 	registerDurable(t, a)
 	return t

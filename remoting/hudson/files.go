@@ -4,12 +4,14 @@ import (
 	"context"
 	"crypto/md5"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -104,7 +106,16 @@ func mkdirs(path string) error {
 	if _, err := os.Stat(path); err == nil {
 		return nil
 	}
-	return os.MkdirAll(path, 0o777)
+	err := os.MkdirAll(path, 0o777)
+	var p *os.PathError
+	if errors.As(err, &p) && p.Err == syscall.ENOTDIR && p.Path != path {
+		// Files.createDirectories names the first directory that it could not
+		// make, below the file that is in the way.
+		rest, _ := strings.CutPrefix(path, p.Path+"/")
+		first, _, _ := strings.Cut(rest, "/")
+		p.Path = filepath.Join(p.Path, first)
+	}
+	return err
 }
 
 func mkdirsCallable(path string) (jser.Value, error) {

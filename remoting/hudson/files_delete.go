@@ -21,7 +21,9 @@ import (
 func registerDelete(t *callable.Table) {
 	run := func(class string, remove func(path string) []error) callable.Entry {
 		return callable.Entry{Class: "hudson.FilePath$" + class, Source: "core",
-			Run: func(ctx context.Context, c *callable.Call) (jser.Value, error) { return nil, removeWithRetries(ctx, c.Path, remove) }}
+			Run: func(ctx context.Context, c *callable.Call) (jser.Value, error) {
+				return nil, removeWithRetries(ctx, c.Path, remove)
+			}}
 	}
 	t.Register(
 		callable.Entry{Class: "hudson.FilePath$Delete", Source: "core", Run: deleteFile},
@@ -195,15 +197,24 @@ func removeOne(path string) error {
 	}
 	if fi, err := os.Stat(path); err == nil && fi.IsDir() {
 		var entries []string
-		if es, err := os.ReadDir(path); err == nil {
-			for _, e := range es {
-				entries = append(entries, filepath.Join(path, e.Name()))
-			}
+		for _, n := range readNames(path) {
+			entries = append(entries, filepath.Join(path, n))
 		}
 		return composite(fmt.Sprintf("Unable to remove directory %s with directory contents: [%s]", path, strings.Join(entries, ", ")),
 			toFileError(path, first), toFileError(path, second))
 	}
 	return composite("Unable to remove file "+path, toFileError(path, first), toFileError(path, second))
+}
+
+// readNames lists a directory in its own order, as java.io does.
+func readNames(path string) []string {
+	dir, err := os.Open(path)
+	if err != nil {
+		return nil
+	}
+	defer dir.Close()
+	names, _ := dir.Readdirnames(-1) // what could be read is better than nothing
+	return names
 }
 
 // makeWritable adds the owner's write permission if we can't write.

@@ -208,6 +208,9 @@ func renameTo(_ context.Context, c *callable.Call) (jser.Value, error) {
 	if err != nil {
 		return nil, err
 	}
+	if _, err := os.Lstat(c.Path); err != nil {
+		return nil, err // Files.move names only the source then
+	}
 	if _, err := os.Lstat(to); err == nil {
 		// java.nio.file.Files.move without REPLACE_EXISTING
 		return nil, remoting.FileError(to, os.ErrExist)
