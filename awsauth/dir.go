@@ -15,9 +15,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"regexp"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 )
@@ -286,7 +284,11 @@ func (s *store) changed() []string {
 	return names
 }
 
-var cacheNameRE = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[0-9a-f]{40}\.json$`) })
+// isCacheName reports whether the CLI could have made a file of this name.
+func isCacheName(base string) bool {
+	sum, ok := strings.CutSuffix(base, ".json")
+	return ok && len(sum) == 40 && strings.Trim(sum, "0123456789abcdef") == ""
+}
 
 // sweep removes what would break a tool: cache files of others that are empty
 // or not JSON (the CLI dies on them) once they stayed so between two sweeps,
@@ -315,7 +317,7 @@ func (s *store) sweep() (removed []string) {
 			switch {
 			case strings.HasPrefix(base, tempPrefix):
 				stale = true
-			case dir == cacheDir && cacheNameRE().MatchString(base) && s.wrote[name] == (stamp{}):
+			case dir == cacheDir && isCacheName(base) && s.wrote[name] == (stamp{}):
 				data, err := s.read(name)
 				stale = err == nil && !validCacheEntry(data)
 				if errors.Is(err, fs.ErrPermission) {

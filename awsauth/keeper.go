@@ -784,7 +784,7 @@ func cleanName(name string) bool {
 	dir, base := path.Split(name)
 	switch strings.TrimSuffix(dir, "/") {
 	case cacheDir:
-		return cacheNameRE().MatchString(base)
+		return isCacheName(base)
 	case agentDir:
 		return strings.HasSuffix(base, ".json") && !strings.HasPrefix(base, ".") && name != statusName
 	}

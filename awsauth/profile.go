@@ -2,11 +2,9 @@ package awsauth
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 )
 
 // generatedMark is the first line of every config file this package writes. A
@@ -136,22 +134,32 @@ func sectionName(header string) (name, kind string) {
 	return "", ""
 }
 
-// The patterns are compiled at first use: nothing runs at package init.
-var sessionNameRE = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9_+=,.@-]{2,64}$`) })
-
 // checkSessionName applies the STS rule for RoleSessionName.
 func checkSessionName(s string) error {
-	if !sessionNameRE().MatchString(s) {
-		return fmt.Errorf("role_session_name %q: STS allows 2 to 64 characters of A-Z a-z 0-9 _ + = , . @ -", s)
+	for i := range len(s) {
+		if !sessionByte(s[i]) {
+			return badSessionName(s)
+		}
+	}
+	if len(s) < 2 || len(s) > 64 {
+		return badSessionName(s)
 	}
 	return nil
+}
+
+func badSessionName(s string) error {
+	return fmt.Errorf("role_session_name %q: STS allows 2 to 64 characters of A-Z a-z 0-9 _ + = , . @ -", s)
+}
+
+func sessionByte(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("_+=,.@-", c) >= 0
 }
 
 // sessionNameFor makes a valid session name for audit logs out of a pod's name.
 func sessionNameFor(pod string) string {
 	s := []byte("jenkins-" + pod)
 	for i, c := range s {
-		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("_+=,.@-", c) >= 0) {
+		if !sessionByte(c) {
 			s[i] = '-'
 		}
 	}
