@@ -51,6 +51,10 @@ type wsConn struct {
 
 	frame []byte // writer only
 
+	// broken is why the keeper gave up; its closing of the socket must not look
+	// like our own Close.
+	broken atomic.Pointer[error]
+
 	pong   chan string // payload of the newest ping to be answered
 	done   chan struct{}
 	once   sync.Once
@@ -137,6 +141,8 @@ func (c *wsConn) explainRead(err error) error {
 		return fmt.Errorf("transport: read: %w", net.ErrClosed)
 	case err == io.EOF:
 		return io.EOF
+	case c.broken.Load() != nil:
+		return fmt.Errorf("transport: the connection cannot be written any more: %v", *c.broken.Load())
 	case isTimeout(err):
 		return fmt.Errorf("transport: no sign of life from the controller for %v: %w", c.set.silence, os.ErrDeadlineExceeded)
 	case errors.Is(err, io.ErrUnexpectedEOF):
@@ -213,9 +219,7 @@ func (c *wsConn) keep() {
 			err = c.control(websocket.PingMessage, "")
 		}
 		if err != nil {
-			if !c.isClosed() {
-				c.set.log.Debug("the WebSocket cannot be written any more", "error", err)
-			}
+			c.broken.Store(&err)
 			c.raw.Close() // ends the reader, who tells the Engine
 			return
 		}

@@ -240,3 +240,18 @@ func TestSleptFor(t *testing.T) {
 	require.True(t, suspicious(time.Minute, 20*time.Second, 75*time.Second))
 	require.False(t, suspicious(time.Minute, 20*time.Second, 0), "no deadline, nothing to shorten")
 }
+
+// The keeper finds the socket broken: that must not look like our own Close.
+func TestWebSocketBrokenWrite(t *testing.T) {
+	c := newWSController(t, false)
+	release := make(chan struct{})
+	c.serve = func(ws *websocket.Conn) { <-release }
+	defer close(release)
+	w := c.dialer()
+	w.PingInterval, w.ReadTimeout = 10*time.Millisecond, time.Minute
+	conn := dialWS(t, w)
+	require.NoError(t, conn.commands.(*wsConn).raw.(*net.TCPConn).CloseWrite())
+	_, err := conn.ReadCommand()
+	require.ErrorContains(t, err, "cannot be written any more")
+	require.NotErrorIs(t, err, net.ErrClosed)
+}

@@ -35,7 +35,7 @@ type wsController struct {
 	busy     sync.WaitGroup
 }
 
-func newWSController(t *testing.T, tls bool) *wsController {
+func newWSController(t testing.TB, tls bool) *wsController {
 	c := &wsController{answer: http.Header{
 		"X-Remoting-Capability":      {wire.CapDefault.Base64()},
 		"X-Remoting-Minimum-Version": {"3107.v665000b_51092"},
