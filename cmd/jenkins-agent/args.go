@@ -28,11 +28,12 @@ func expandArguments(args []string, asJava bool) ([]string, error) {
 		if err != nil {
 			return nil, usagef("No such file %q: %v", name, err)
 		}
-		for line := range strings.Lines(string(b)) {
-			if line = strings.TrimRight(line, "\r\n"); line != "" || i > 0 {
-				out = append(out, line)
-			}
+		lines := strings.Split(strings.TrimRight(strings.ReplaceAll(string(b), "\r\n", "\n"), "\n"), "\n")
+		if i > 0 && strings.TrimLeft(args[i-1], "-") == "secret" && (len(lines) != 1 || strings.ContainsAny(lines[0], " \t")) {
+			// Whatever is in there, it may be secret: say nothing of it.
+			return nil, usagef("the file %q is to hold the secret, in one line of hex digits, and it does not", name)
 		}
+		out = append(out, lines...)
 	}
 	return out, nil
 }

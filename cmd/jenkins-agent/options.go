@@ -170,7 +170,7 @@ func (o *options) positional(args []string, warn func([]byte) (int, error)) erro
 	case len(args) == 0:
 		return nil
 	case len(args) != 2:
-		return usagef("Two arguments required, but got %q", args)
+		return usagef("Two arguments required, but got %d", len(args))
 	case o.secret != "":
 		return usagef("Cannot provide secret via both named and positional arguments")
 	case o.name != "":

@@ -11,7 +11,10 @@ import (
 	"github.com/footman-ci/footman/remoting/jser"
 )
 
-var filePathArrayDesc = jser.ArrayClass("[Lhudson.FilePath;", -1988419466279868382)
+var (
+	filePathArrayDesc = jser.ArrayClass("[Lhudson.FilePath;", -1988419466279868382)
+	noMatchesDesc     = jser.Serializable("hudson.FilePath$FileMaskNoMatchesFoundException", 1, remoting.InterruptedClass)
+)
 
 // registerGlobs adds what looks for files by Ant patterns.
 func registerGlobs(t *callable.Table) {
@@ -38,8 +41,7 @@ func validateMask(ctx context.Context, c *callable.Call) (jser.Value, error) {
 	var bound *ant.BoundError
 	switch {
 	case errors.As(err, &bound):
-		// The official agent throws a local class of this callable.
-		return nil, remoting.Errorf(jser.RuntimeExceptionClass, "%v", bound)
+		return nil, remoting.Errorf(noMatchesDesc, "%v", bound)
 	case err != nil:
 		return nil, globError(err)
 	case text == "":
