@@ -83,6 +83,10 @@ func (t *TarWriter) Visit(path, rel string) error {
 		return err
 	}
 	defer src.Close()
+	return t.add(src, path, rel)
+}
+
+func (t *TarWriter) add(src *source, path, rel string) error {
 	h := tarHeader{
 		name:  rel,
 		mode:  int64(src.info.Mode().Perm()),

@@ -128,7 +128,7 @@ func (t *tree) file(rel string, data io.Reader, mode fs.FileMode, mtime time.Tim
 	dir, base := path.Split(rel)
 	parent, err := t.enter(path.Clean(dir))
 	if err != nil {
-		return 0, err
+		return 0, t.where(rel, err)
 	}
 	f, err := parent.OpenFile(base, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|nonblock, 0o666)
 	if err != nil {

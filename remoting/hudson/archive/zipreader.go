@@ -62,7 +62,7 @@ func ReadZipFile(ctx context.Context, file, dir string, opts ReadOptions) (entri
 		return 0, &Failure{ClassZip, "archive is not a ZIP archive", err}
 	}
 	limited.left = -1
-	z.RegisterDecompressor(zip.Deflate, flate.NewReader)
+	z.RegisterDecompressor(zip.Deflate, inflateOneByOne())
 	x := zipExtractor{tree: t, file: file, opts: opts}
 	for _, e := range z.File {
 		if err := ctx.Err(); err != nil {
@@ -77,6 +77,19 @@ func ReadZipFile(ctx context.Context, file, dir string, opts ReadOptions) (entri
 		entries++
 	}
 	return entries, nil
+}
+
+// inflateOneByOne returns a decompressor for entries that are read one after the other, which keeps its window.
+func inflateOneByOne() zip.Decompressor {
+	var inflate io.ReadCloser
+	return func(r io.Reader) io.ReadCloser {
+		if inflate == nil {
+			inflate = flate.NewReader(r)
+		} else if err := inflate.(flate.Resetter).Reset(r, nil); err != nil {
+			return flate.NewReader(r)
+		}
+		return inflate
+	}
 }
 
 // directoryReader stops the reading of a zip's directory at a number of bytes.

@@ -40,7 +40,15 @@ type ZipOptions struct {
 // NewZipWriter returns a writer to w.
 func NewZipWriter(w io.Writer, opts ZipOptions) *ZipWriter {
 	z := zip.NewWriter(w)
-	z.RegisterCompressor(zip.Deflate, func(w io.Writer) (io.WriteCloser, error) { return flate.NewWriter(w, gzipLevel) })
+	var deflate *flate.Writer // its tables are big: one for all entries, which come one after the other
+	z.RegisterCompressor(zip.Deflate, func(w io.Writer) (_ io.WriteCloser, err error) {
+		if deflate == nil {
+			deflate, err = flate.NewWriter(w, gzipLevel)
+		} else {
+			deflate.Reset(w)
+		}
+		return deflate, err
+	})
 	prefix := opts.Prefix
 	if strings.TrimSpace(prefix) == "" {
 		prefix = ""
