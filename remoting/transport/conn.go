@@ -36,7 +36,7 @@ func (c *Conn) WriteCommand(cmd []byte) error { return c.commands.WriteCommand(c
 // safe from any goroutine. It returns within a second, whatever the peer does.
 func (c *Conn) Close() error { return c.commands.Close() }
 
-// Protocol is the name users know: "WebSocket", "JNLP4-connect", "stdio".
+// Protocol is the name users know: "WebSocket", "JNLP4-connect", "Standard in/out".
 func (c *Conn) Protocol() string { return c.protocol }
 
 // RemoteAddr describes the other end for logs.

@@ -121,7 +121,7 @@ func (s *Stdio) negotiate(pipe *pipePair) (*Conn, error) {
 	if mode == ModeText {
 		rwc = &joined{Reader: newTextReader(in), Writer: &textWriter{w: pipe}, Closer: pipe}
 	}
-	conn := &Conn{protocol: "stdio", remote: "stdin/stdout, " + mode.String(), capability: theirs}
+	conn := &Conn{protocol: "Standard in/out", remote: "stdin/stdout, " + mode.String(), capability: theirs}
 	if theirs.Has(wire.CapChunkedEncoding) {
 		conn.commands = wire.NewStream(rwc, wire.StreamConfig{MaxCommand: s.MaxCommand})
 		return conn, nil

@@ -90,7 +90,7 @@ func TestStdioModes(t *testing.T) {
 			d := <-done
 			require.NoError(t, d.err)
 			require.Equal(t, tt.noise, noise.String())
-			require.Equal(t, "stdio", d.conn.Protocol())
+			require.Equal(t, "Standard in/out", d.conn.Protocol())
 			require.Equal(t, wire.CapDefault, d.conn.RemoteCapability())
 
 			cmd := bytes.Repeat([]byte("command "), 2000)
