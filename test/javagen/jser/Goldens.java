@@ -394,6 +394,18 @@ public final class Goldens {
         put("TreeMap", fill(new TreeMap<>()));
         put("TreeMap comparator", fill(new TreeMap<>(String.CASE_INSENSITIVE_ORDER)));
         put("TreeMap reversed", fill(new TreeMap<>(Collections.reverseOrder())));
+        String[] keys = {"b", "A", "a1", "_", "Z", "", "\u00df", "\u00c4", "\u00e4b", "\u0131", "\u0130x", "\uffff", "\u03c3", "\u03a3a", "PATH",
+            "Path2", "\ud83d\ude00", "\ue000", "k\0"};
+        TreeMap<String, Object> natural = new TreeMap<>();
+        TreeMap<String, Object> noCase = new TreeMap<>(String.CASE_INSENSITIVE_ORDER);
+        for (String k : keys) {
+            natural.put(k, "v" + k);
+            if (!k.equals("\ud83d\ude00")) { // since JDK 16 the order of these is another than before
+                noCase.put(k, "v" + k);
+            }
+        }
+        put("TreeMap order", natural);
+        put("TreeMap order ignoring case", noCase);
         put("Hashtable", fill(new Hashtable<>()));
         Properties defaults = new Properties();
         defaults.setProperty("d", "default");
