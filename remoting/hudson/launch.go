@@ -172,11 +172,14 @@ func echo(ctx context.Context, open *opener, o *jser.Object, argv []string) erro
 	if m, ok := o.Get("masks").(*jser.Array); ok && m != nil {
 		masks, _ = m.Elems.([]bool)
 	}
-	if err := w.println(exec.EchoLine(o.Str("workDir"), argv, masks)); err != nil {
+	// A PrintStream swallows errors: a dead log does not stop a build.
+	if err = w.println(exec.EchoLine(o.Str("workDir"), argv, masks)); err == nil && !w.flush {
+		err = w.Flush()
+	}
+	if err != nil && ctx.Err() != nil {
 		return err
 	}
-	// A buffer of the same stream may get the output of the process next.
-	return w.Flush()
+	return nil
 }
 
 // startError is the exception for a process that did not start. Java's has the

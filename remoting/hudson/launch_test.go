@@ -427,6 +427,30 @@ func TestStartIsReplaceable(t *testing.T) {
 	require.Equal(t, "/w", got.Dir)
 }
 
+func TestLeakedOutput(t *testing.T) {
+	r := newRig(t, &Agent{Start: func(ctx context.Context, spec exec.Spec) (Process, error) {
+		spec.LeakWait = 50 * time.Millisecond
+		return startLocal(ctx, spec)
+	}})
+	out := newSink()
+	p := r.start(launch{cmd: sh("(read x </dev/null; while [ ! -f go ]; do sleep 0.05; done) & echo up"), dir: t.TempDir(), out: r.stream(out)})
+	require.Zero(t, p.join())
+	require.Contains(t, out.String(), "up\nProcess leaked file descriptors.")
+	_, err := p.invoke(within(t, time.Minute), "kill") // finds it by its cookie
+	require.NoError(t, err)
+}
+
+// A listener with a buffer gets the echo and the output in order, masked, and
+// all of it before join answers.
+func TestBufferedMaskedListener(t *testing.T) {
+	r := newRig(t, &Agent{})
+	out := newSink()
+	l := decorated(bufferedReplacement(r.stream(out), 60_000), maskFilter(`\Qhush\E`))
+	p := r.start(launch{cmd: sh("echo hush; printf 'no newline hush'"), loud: true, listener: l, stdout: l})
+	require.Zero(t, p.join())
+	require.Equal(t, "$ /bin/sh -c \"echo ****; printf 'no newline ****'\"\n****\nno newline ****", out.String())
+}
+
 // decorated is a DecoratedTaskListener.
 func decorated(delegate *jser.Object, decorators ...jser.Value) *jser.Object {
 	return fields(decoratedListener, "decorators", jser.ArrayList(decorators...), "delegate", delegate)

@@ -1,9 +1,9 @@
 package hudson
 
 import (
-	"context"
+	"errors"
 	"fmt"
-	"strings"
+	"slices"
 	"time"
 
 	"golang.org/x/text/encoding"
@@ -37,14 +37,46 @@ type listener struct {
 
 // Classes that pass text on unchanged, and the field with what they wrap.
 var neutralListeners = map[string]string{
-	"org.jenkinsci.plugins.workflow.log.TaskListenerDecorator$CloseableTaskListener": "mainDelegate",
-	"hudson.util.LogTaskListener":                             "delegate",
-	"jenkins.util.BuildListenerAdapter":                       "delegate",
-	"org.jenkinsci.plugins.workflow.log.BuildListenerAdapter": "delegate",
+	closeableListener:                   "mainDelegate",
+	"hudson.util.LogTaskListener":       "delegate",
+	"jenkins.util.BuildListenerAdapter": "delegate",
+}
+
+// listenerFields are the fields that each class may have. Another one may be a
+// decorator that we don't know of.
+var listenerFields = map[string][]string{
+	closeableListener:                   {"mainDelegate", "closeDelegate"},
+	"hudson.util.LogTaskListener":       {"delegate"},
+	"jenkins.util.BuildListenerAdapter": {"delegate"},
+	nullListener:                        {},
+	bufferedListener:                    {"ros", "tuning"},
+	newlineListener:                     {"delegate"},
+	decoratedListener:                   {"delegate", "decorators"},
+	mergedDecorator:                     {"original", "subsequent"},
+	filterDecorator:                     {"filter"},
+	filterDecoratorV1:                   {"filter"},
+	stampDecorator:                      {},
+	secretFilter:                        {"pattern", "charsetName"},
+}
+
+// knownFields reports a field of o that listenerFields does not list.
+func knownFields(o *jser.Object) error {
+	for i := range o.Data {
+		for _, f := range o.Data[i].Desc.Fields {
+			if !slices.Contains(listenerFields[o.Class.Name], f.Name) {
+				return fmt.Errorf("the field %s of %s", f.Name, o.Class)
+			}
+		}
+		if len(o.Data[i].Extra) > 0 {
+			return fmt.Errorf("more data of %s", o.Class)
+		}
+	}
+	return nil
 }
 
 const (
 	streamListener    = "hudson.util.StreamTaskListener"
+	closeableListener = "org.jenkinsci.plugins.workflow.log.TaskListenerDecorator$CloseableTaskListener"
 	nullListener      = "hudson.model.NullTaskListener"
 	bufferedListener  = "org.jenkinsci.plugins.workflow.log.BufferedBuildListener$Replacement"
 	decoratedListener = "org.jenkinsci.plugins.workflow.log.TaskListenerDecorator$DecoratedTaskListener"
@@ -52,26 +84,38 @@ const (
 	mergedDecorator   = "org.jenkinsci.plugins.workflow.log.TaskListenerDecorator$MergedTaskListenerDecorator"
 	filterDecorator   = "org.jenkinsci.plugins.workflow.log.TaskListenerDecorator$ConsoleLogFilterAdapter"
 	filterDecoratorV1 = "org.jenkinsci.plugins.workflow.log.TaskListenerDecorator$ConsoleLogFilterImpl"
+	secretFilter      = "org.jenkinsci.plugins.credentialsbinding.impl.BindingStep$Filter"
+	stampDecorator    = "hudson.plugins.timestamper.pipeline.GlobalDecorator"
 )
 
 // maxListenerDepth bounds a chain that wraps itself.
 const maxListenerDepth = 16
 
-// parseListener reads a TaskListener. The error says what is not understood.
+// parseListener reads a TaskListener; null is one that prints nowhere. The error
+// says what is not understood.
 func parseListener(v jser.Value) (*listener, error) {
 	l := &listener{}
+	if v == nil {
+		return l, nil
+	}
 	return l, l.parse(v, maxListenerDepth)
 }
 
 func (l *listener) parse(v jser.Value, depth int) error {
-	if v == nil {
-		return nil
-	}
 	o, ok := v.(*jser.Object)
 	if !ok || depth == 0 {
-		return fmt.Errorf("the listener %s", jser.Name(v))
+		return fmt.Errorf("the listener %q", jser.Name(v))
 	}
 	name := o.Class.Name
+	if o.Class.Is(streamListener) {
+		return l.parseStream(o)
+	}
+	if _, known := listenerFields[name]; !known {
+		return fmt.Errorf("the listener %s", o.Class)
+	}
+	if err := knownFields(o); err != nil {
+		return err
+	}
 	if field, neutral := neutralListeners[name]; neutral {
 		return l.parse(o.Get(field), depth-1)
 	}
@@ -81,28 +125,23 @@ func (l *listener) parse(v jser.Value, depth int) error {
 	case bufferedListener:
 		l.stream, l.delay = o.Obj("ros"), tuningOf(o.Obj("tuning"))
 		return l.checkStream(name)
-	case newlineListener:
+	case newlineListener, decoratedListener:
 		if err := l.parse(o.Get("delegate"), depth-1); err != nil {
 			return err
 		}
-		l.flush = false
-		l.layers = append(l.layers, newlineSafe)
-		return nil
-	case decoratedListener:
-		if err := l.parse(o.Get("delegate"), depth-1); err != nil {
-			return err
+		// Its PrintStream is a new one around the stream of the delegate.
+		l.flush, l.charset = false, ""
+		if name == newlineListener {
+			l.layers = append(l.layers, newlineSafe)
+			return nil
 		}
-		l.flush = false
 		ds, err := jser.List(o.Get("decorators"))
-		if err != nil {
-			return fmt.Errorf("the decorators of a listener (%w)", err)
+		if err != nil || len(ds) == 0 {
+			return fmt.Errorf("a listener %s without decorators", name)
 		}
 		return l.decorate(ds, depth-1)
 	}
-	if o.Class.Is(streamListener) {
-		return l.parseStream(o)
-	}
-	return fmt.Errorf("the listener %s", name)
+	return fmt.Errorf("the listener %s", o.Class)
 }
 
 // parseStream reads a StreamTaskListener, which writes its stream and the name
@@ -140,22 +179,31 @@ func (l *listener) decorate(ds []jser.Value, depth int) error {
 	for _, d := range ds {
 		o, ok := d.(*jser.Object)
 		if !ok || depth == 0 {
-			return fmt.Errorf("the log decorator %s", jser.Name(d))
+			return fmt.Errorf("the log decorator %q", jser.Name(d))
 		}
 		switch o.Class.Name {
 		case mergedDecorator:
+			if err := knownFields(o); err != nil {
+				return err
+			}
 			if err := l.decorate([]jser.Value{o.Get("subsequent"), o.Get("original")}, depth-1); err != nil {
 				return err
 			}
 			continue
 		case filterDecorator, filterDecoratorV1:
+			if err := knownFields(o); err != nil {
+				return err
+			}
 			if o = o.Obj("filter"); o == nil {
-				return fmt.Errorf("a log filter of unknown form")
+				return errors.New("a log decorator without a filter")
 			}
 		}
 		parse := decorators[o.Class.Name]
 		if parse == nil {
 			return fmt.Errorf("the log decorator %s", o.Class)
+		}
+		if err := knownFields(o); err != nil {
+			return err
 		}
 		layer, err := parse(o)
 		if err != nil {
@@ -171,37 +219,27 @@ func (l *listener) decorate(ds []jser.Value, depth int) error {
 // decorators are the TaskListenerDecorators and ConsoleLogFilters that we know.
 // A nil layer changes nothing.
 var decorators = map[string]func(o *jser.Object) (func(textSink) textSink, error){
-	"org.jenkinsci.plugins.credentialsbinding.impl.BindingStep$Filter": maskingFilter,
-	"hudson.plugins.timestamper.pipeline.GlobalDecorator":              stampingDecorator,
+	secretFilter:   maskingFilter,
+	stampDecorator: stampingDecorator,
 }
 
 // stampingDecorator is timestamper's: "[2026-01-31T12:00:00.000Z] " before each
-// line, with the time when the line was complete.
-func stampingDecorator(o *jser.Object) (func(textSink) textSink, error) {
-	for i := range o.Data {
-		if len(o.Data[i].Desc.Fields) > 0 {
-			return nil, fmt.Errorf("the log decorator %s with fields", o.Class)
-		}
-	}
+// line. Upstream takes the time when the line is complete, we when it begins.
+func stampingDecorator(*jser.Object) (func(textSink) textSink, error) {
 	return func(next textSink) textSink { return &stampSink{next: next, start: true} }, nil
 }
 
-// maskingFilter is withCredentials' (credentials-binding).
+// maskingFilter is withCredentials' (credentials-binding): a regular expression
+// with all forms of the secrets, kept in a Secret, which travels in clear.
 func maskingFilter(o *jser.Object) (func(textSink) textSink, error) {
-	for i := range o.Data {
-		for _, f := range o.Data[i].Desc.Fields {
-			if f.Name != "pattern" && f.Name != "charsetName" {
-				return nil, fmt.Errorf("the log filter %s with the field %s", o.Class, f.Name)
-			}
-		}
-	}
+	unknown := fmt.Errorf("the log filter %s of unknown form", o.Class)
 	secret := o.Obj("pattern")
 	if secret == nil || secret.Class.Name != "hudson.util.Secret" {
-		return nil, fmt.Errorf("the log filter %s of unknown form", o.Class)
+		return nil, unknown
 	}
 	pattern, ok := secret.Get("value").(string)
 	if !ok {
-		return nil, fmt.Errorf("the log filter %s of unknown form", o.Class)
+		return nil, unknown
 	}
 	literals, ok := quotedLiterals(pattern)
 	if !ok {
@@ -215,10 +253,7 @@ func maskingFilter(o *jser.Object) (func(textSink) textSink, error) {
 	if err != nil || !bytewise(e) {
 		return nil, fmt.Errorf("the log filter %s in the charset %q", o.Class, charset)
 	}
-	m, err := newMasker(literals, charset)
-	if err != nil {
-		return nil, fmt.Errorf("the log filter %s in the charset %q", o.Class, charset)
-	}
+	m := newMasker(literals, e)
 	return func(next textSink) textSink { return &maskSink{next: next, m: m} }, nil
 }
 
@@ -257,113 +292,4 @@ func tuningOf(o *jser.Object) *delayTuning {
 		t.size = min(n, 1<<20)
 	}
 	return t
-}
-
-// opener opens the listeners of one call. A node that occurs twice is opened
-// once, as it is one object in Java.
-type opener struct {
-	c    *remoting.Call
-	open map[*jser.Object]*delaySink
-}
-
-func newOpener(c *remoting.Call) *opener {
-	return &opener{c: c, open: map[*jser.Object]*delaySink{}}
-}
-
-// listen opens a listener. With retain it lives until release is called, else
-// it must be closed before the call ends.
-func (o *opener) listen(ctx context.Context, l *listener, retain bool) (*listenerWriter, error) {
-	w := &listenerWriter{charset: l.charset, flush: l.flush}
-	if l.stream == nil {
-		w.out = nowhere{}
-		return w, nil
-	}
-	pw, err := o.c.Writer(ctx, l.stream)
-	if err != nil {
-		return nil, err
-	}
-	if retain {
-		pw.Retain()
-	}
-	w.remote = pw
-	base := o.open[l.stream]
-	if base == nil {
-		base = newDelaySink(pw, l.delay)
-		o.open[l.stream] = base
-	}
-	w.base, w.out = base, base
-	for _, layer := range l.layers {
-		w.out = layer(w.out)
-		if p, ok := w.out.(holder); ok {
-			w.holders = append(w.holders, p)
-		}
-	}
-	return w, nil
-}
-
-// listenerWriter prints to a listener of the controller.
-type listenerWriter struct {
-	out     textSink
-	base    *delaySink            // nil when it prints nowhere
-	remote  *remoting.ProxyWriter // likewise
-	holders []holder
-	charset string
-	flush   bool
-}
-
-// Write writes bytes as TaskListener.getLogger does.
-func (w *listenerWriter) Write(p []byte) (int, error) { return w.out.Write(p) }
-
-// println prints one line of our own.
-func (w *listenerWriter) println(line string) error {
-	b, err := encodeText(strings.TrimRight(line, "\n")+"\n", w.charset)
-	if err != nil {
-		return err
-	}
-	if _, err = w.out.Write(b); err == nil && w.flush {
-		err = w.out.Flush()
-	}
-	return err
-}
-
-// Flush sends what is buffered, apart from an unfinished line that a decorator
-// has to see whole.
-func (w *listenerWriter) Flush() error { return w.out.Flush() }
-
-// finish sends everything, unfinished lines too.
-func (w *listenerWriter) finish() error {
-	err := w.out.Finish()
-	if w.base != nil {
-		w.base.stop()
-	}
-	return err
-}
-
-// release gives the stream back, when the listener was retained.
-func (w *listenerWriter) release() {
-	if w.base != nil {
-		w.base.stop()
-		_ = w.remote.Release()
-	}
-}
-
-// progress reports what of the text is not on its way yet: raw bytes that a
-// decorator holds back as an unfinished line, and how much went into the delay
-// buffer and out of it.
-func (w *listenerWriter) progress() (held int, taken, sent int64) {
-	for _, h := range w.holders {
-		held += h.held()
-	}
-	if w.base != nil {
-		taken, sent = w.base.progress()
-	}
-	return held, taken, sent
-}
-
-// lastIO is the last pipe operation, 0 for none.
-func (w *listenerWriter) lastIO() int32 {
-	if w.remote == nil {
-		return 0
-	}
-	return w.remote.LastIO()
 }

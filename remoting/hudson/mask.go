@@ -60,24 +60,25 @@ type masker struct {
 	longest int
 }
 
-func newMasker(literals []string, charset string) (*masker, error) {
+// newMasker hides the literals as the charset writes them and as UTF-8 does,
+// which a step's output may have been converted to. e nil is UTF-8.
+func newMasker(literals []string, e encoding.Encoding) *masker {
 	m := &masker{}
-	e, err := charsetByName(charset)
-	if err != nil {
-		return nil, err
-	}
-	for _, l := range literals {
-		b := []byte(l)
-		if e != nil {
-			// What the charset can't express never occurs in its text.
-			if b, err = e.NewEncoder().Bytes(b); err != nil {
-				continue
-			}
-		}
+	add := func(b []byte) {
 		m.byFirst[b[0]] = append(m.byFirst[b[0]], b)
 		m.longest = max(m.longest, len(b))
 	}
-	return m, nil
+	for _, l := range literals {
+		add([]byte(l))
+		if e == nil {
+			continue
+		}
+		// What the charset can't express never occurs in its text.
+		if b, err := e.NewEncoder().Bytes([]byte(l)); err == nil && string(b) != l {
+			add(b)
+		}
+	}
+	return m
 }
 
 // singleByte reports whether each byte of the charset is one character.

@@ -7,6 +7,9 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/footman-ci/footman/remoting"
+	"github.com/footman-ci/footman/remoting/jser"
 )
 
 // kept is the end of a chain of sinks.
@@ -46,8 +49,7 @@ func TestQuotedLiterals(t *testing.T) {
 
 // masked writes text in pieces of n bytes.
 func masked(t testing.TB, literals []string, text string, n int) string {
-	m, err := newMasker(literals, "UTF-8")
-	require.NoError(t, err)
+	m := newMasker(literals, nil)
 	var out kept
 	s := &maskSink{next: &out, m: m}
 	for b := []byte(text); len(b) > 0; b = b[min(n, len(b)):] {
@@ -77,14 +79,14 @@ func TestMasking(t *testing.T) {
 }
 
 func TestMaskingInOtherCharsets(t *testing.T) {
-	m, err := newMasker([]string{"€uro", "café"}, "ISO-8859-1")
+	latin1, err := charsetByName("ISO-8859-1")
 	require.NoError(t, err)
-	out, _ := m.mask(nil, []byte("caf\xe9 €uro"), true)
-	require.Equal(t, "**** €uro", string(out))
+	out, _ := newMasker([]string{"€uro", "café"}, latin1).mask(nil, []byte("caf\xe9 café €uro ?uro"), true)
+	require.Equal(t, "**** **** **** ?uro", string(out))
 	for _, cs := range []string{"UTF-16", "Shift_JIS", "GBK", "ISO-2022-JP"} {
 		d := maskFilter(`\Qx\E`)
 		d.Obj("filter").Data[0].Values[0] = cs
-		_, err := parseListener(decorated(plainListener(fields("hudson.remoting.RemoteOutputStream"), nil), d))
+		_, err := parseListener(decorated(plainListener(remoting.OutputStream(1), nil), d))
 		require.ErrorContains(t, err, cs)
 	}
 }
@@ -125,4 +127,55 @@ func FuzzQuotedLiterals(f *testing.F) {
 		}
 		require.Equal(t, pattern, strings.Join(quoted, "|"))
 	})
+}
+
+func TestUnderstoodListeners(t *testing.T) {
+	stream := remoting.OutputStream(1)
+	plain, buffered := plainListener(stream, "UTF-8"), bufferedReplacement(stream, 20)
+	sub := plainListener(stream, nil)
+	sub.Class = jser.Serializable("org.example.Listener", 1, streamListenerDesc)
+	sub.Data[1].Desc = sub.Class
+	withData := plainListener(stream, nil)
+	withData.Class = jser.Serializable("org.example.Listener", 1, streamListenerDesc, jser.Ref("secret", "java.lang.String"))
+	withData.Data[1] = jser.ClassData{Desc: withData.Class, Values: []jser.Value{"x"}}
+	loop := fields(newlineListener, "delegate", nil)
+	loop.Data[0].Values[0] = loop
+	mask := maskFilter(`\Qx\E`)
+	for _, c := range []struct {
+		name   string
+		v      jser.Value
+		layers int // -1: refused
+	}{
+		{"null", nil, 0},
+		{"NullTaskListener", fields(nullListener), 0},
+		{"StreamBuildListener", plain, 0},
+		{"subclass without data", sub, 0},
+		{"subclass with data", withData, -1},
+		{"unknown charset", plainListener(stream, "none"), -1},
+		{"buffered", buffered, 0},
+		{"LogTaskListener", fields("hudson.util.LogTaskListener", "delegate", plain), 0},
+		{"adapter", fields("jenkins.util.BuildListenerAdapter", "delegate", buffered), 0},
+		{"adapter of nothing", fields("jenkins.util.BuildListenerAdapter", "delegate", nil), -1},
+		{"newline", fields(newlineListener, "delegate", buffered), 1},
+		{"decorated", decorated(plain, mask), 1},
+		{"no masking needed", decorated(plain, maskFilter("")), 0},
+		{"merged", decorated(plain, fields(mergedDecorator, "original", mask, "subsequent", fields(stampDecorator))), 2},
+		{"merged with unknown", decorated(plain, fields(mergedDecorator, "original", mask, "subsequent", fields("org.example.D"))), -1},
+		{"merged with null", decorated(plain, fields(mergedDecorator, "original", mask, "subsequent", nil)), -1},
+		{"no decorators", decorated(plain), -1},
+		{"another field", fields(decoratedListener, "delegate", plain, "decorators", jser.ArrayList(mask), "filter", "x"), -1},
+		{"old form", fields(decoratedListener, "delegate", plain, "decorator", fields("org.example.D")), -1},
+		{"unknown", fields("org.example.Listener"), -1},
+		{"itself", loop, -1},
+		{"a string", "listener", -1},
+		{"no stream", fields(bufferedListener, "ros", nil, "tuning", nil), -1},
+	} {
+		l, err := parseListener(c.v)
+		if c.layers < 0 {
+			require.Error(t, err, c.name)
+			continue
+		}
+		require.NoError(t, err, c.name)
+		require.Len(t, l.layers, c.layers, c.name)
+	}
 }

@@ -101,22 +101,34 @@ func (p *remoteProcess) writer(ctx context.Context, c *callable.Call, v jser.Val
 	return w, nil
 }
 
-// await flushes and releases the streams once everything is written. Output
-// that a grandchild holds open keeps its stream until the controller releases
-// the process.
+// await flushes and releases the streams once everything is written. When a
+// grandchild holds the output open, join is answered all the same, and the
+// streams stay until it has ended or the channel has, as with Java's pumps.
 func (p *remoteProcess) await() {
 	p.code, p.err = p.proc.Wait(context.Background())
-	if p.listen != nil {
-		_ = p.listen.Flush()
-	}
 	for _, w := range p.writers {
 		_ = w.Flush()
 	}
-	if !p.proc.Leaked() {
+	switch {
+	case !p.proc.Leaked():
 		p.release()
+	case p.listen != nil:
+		_ = p.listen.Flush()
 	}
 	close(p.finished)
+	for p.proc.Leaked() {
+		// Wait takes seconds while something is open.
+		began := time.Now()
+		_, err := p.proc.Wait(p.channel.Context())
+		if err != nil || time.Since(began) < leakPoll {
+			p.release()
+			return
+		}
+	}
 }
+
+// leakPoll is well below exec.Spec's LeakWait.
+const leakPoll = 3 * time.Second
 
 // release gives the streams back.
 func (p *remoteProcess) release() {
@@ -139,18 +151,13 @@ func (p *remoteProcess) release() {
 }
 
 // Release implements remoting.Releaser: nobody will call again. The process
-// runs on; output that nobody can ask for any more is dropped.
+// runs on, and so do its pumps; output that nobody can ask for is dropped.
 func (p *remoteProcess) Release() {
 	p.mu.Lock()
 	exported := p.exported
 	p.mu.Unlock()
 	if out := p.proc.Stdout(); out != nil && !exported {
 		out.Discard()
-	}
-	select {
-	case <-p.finished:
-		p.release()
-	default: // await releases
 	}
 }
 
@@ -212,7 +219,7 @@ func (p *remoteProcess) ioTriplet() *jser.Object {
 	if p.reverseStderr {
 		stderr = remoting.InputStream(p.channel.ExportReader(strings.NewReader("")))
 	}
-	if p.reverseStdin {
+	if p.reverseStdin && p.proc.Stdin() != nil {
 		stdin = remoting.OutputStream(p.channel.ExportWriter(p.proc.Stdin()))
 	}
 	if p.reverseStdout {
