@@ -170,7 +170,7 @@ func (h *jnlp4) introduce(conn io.ReadWriter, res *jnlp4Result) error {
 		return err
 	}
 	if verdict != "OK" {
-		_ = writeU(conn, "BYE")
+		sayBye(conn)
 		return jnlpRefusal(verdict)
 	}
 	if h.accepted != nil {
@@ -185,6 +185,18 @@ func (h *jnlp4) introduce(conn io.ReadWriter, res *jnlp4Result) error {
 	}
 	res.capability, err = wire.ParseCapability(capability)
 	return err
+}
+
+// sayBye confirms a refusal and lets the controller close first: a socket
+// closed too early would reset, and the confirmation might be lost with it.
+func sayBye(conn io.ReadWriter) {
+	if writeU(conn, "BYE") != nil {
+		return
+	}
+	if d, ok := conn.(interface{ SetReadDeadline(time.Time) error }); ok {
+		_ = d.SetReadDeadline(time.Now().Add(closeGrace))
+	}
+	_, _ = io.CopyN(io.Discard, conn, 1024)
 }
 
 // jnlpRefusal explains an answer other than OK.
