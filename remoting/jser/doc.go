@@ -20,6 +20,16 @@
 // Strings are Go strings in UTF-8. A lone surrogate, which Java strings may
 // hold, is kept as its three-byte form, so that it survives a round trip.
 //
+// The Decoder gives each string of a stream an address of its own, and the
+// Encoder writes a reference when it meets the same string again, not an equal
+// one: what is read and written again is the same to the byte. Only references
+// to an empty string are not kept.
+//
+// What a stream does not tell: whether a writeObject method wrote the fields
+// that its class lists. See Options.NoDefaults and DecodePrefix. Fields that
+// are written after other data (no class of Jenkins or the JDK does so) can't
+// be told from that data.
+//
 // The stream format is described in the Java Object Serialization
 // Specification, chapter 6; the custom forms of JDK classes in their
 // writeObject methods.

@@ -326,3 +326,18 @@ func TestEncoderRefusesWhatJavaCouldNotRead(t *testing.T) {
 		require.Equal(t, append(Header[:4:4], tcNull), b)
 	}
 }
+
+// A class that skips a number of its own is found out even when its data, read
+// as that number and what comes after it, leads to an impossible length.
+func TestRetryAfterMisreadLength(t *testing.T) {
+	w := newWire().b(tcObject).desc("a.B", FlagSerializable|FlagWriteMethod, 2).b('S').utf("n").b('L').utf("x").b(tcString).utf("[B").end()
+	// writeObject of a string of 0x7C bytes: TC_STRING and the length's first byte
+	// are read as n, the second as TC_LONGSTRING, and the text as its length.
+	text := strings.Repeat("y", 0x7C)
+	w.b(tcString).utf(text).b(tcEndBlockData)
+	_, err := NewDecoder(w.Bytes(), Options{}).ReadFirst()
+	require.Equal(t, "string", limitOf(t, err))
+	v, err := Decode(w.Bytes(), Options{})
+	require.NoError(t, err)
+	require.Equal(t, []Value{text}, v.(*Object).Extra("a.B"))
+}

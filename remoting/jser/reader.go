@@ -95,8 +95,7 @@ func decodeAgain(stream []byte, opt Options, seen *[]*ClassDesc) (Value, int, er
 	if err == nil {
 		return v, d.pos, nil
 	}
-	var syntax *SyntaxError
-	if !errors.As(err, &syntax) {
+	if !worthRetrying(err) {
 		return nil, 0, err
 	}
 	opt.Skip = nil
@@ -109,6 +108,20 @@ func decodeAgain(stream []byte, opt Options, seen *[]*ClassDesc) (Value, int, er
 		}
 	}
 	return nil, 0, err
+}
+
+// worthRetrying holds for errors that reading data as fields can lead to. A
+// stream that cost all it may is not read again.
+func worthRetrying(err error) bool {
+	var syntax *SyntaxError
+	var limit *LimitError
+	switch {
+	case errors.As(err, &syntax):
+		return true
+	case errors.As(err, &limit):
+		return limit.What == "array" || limit.What == "string" || limit.What == "interfaces"
+	}
+	return false
 }
 
 // NewDecoder reads a stream that is in memory as a whole.
