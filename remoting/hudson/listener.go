@@ -254,7 +254,7 @@ func maskingFilter(o *jser.Object) (func(textSink) textSink, error) {
 		return nil, fmt.Errorf("the log filter %s in the charset %q", o.Class, charset)
 	}
 	m := newMasker(literals, e)
-	return func(next textSink) textSink { return &maskSink{next: next, m: m} }, nil
+	return func(next textSink) textSink { return newMaskSink(next, m) }, nil
 }
 
 // bytewise reports whether a text occurs in another exactly where its encoding

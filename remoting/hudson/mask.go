@@ -119,10 +119,15 @@ const maxMaskedLine = 64 << 10
 // maskSink hides secrets, line by line as upstream: one that a process writes in
 // two pieces is found as long as no newline is in between.
 type maskSink struct {
-	next textSink
-	m    *masker
-	line []byte // the unfinished line
-	out  []byte
+	next  textSink
+	m     *masker
+	limit int    // of a line that is kept back
+	line  []byte // the unfinished line
+	out   []byte
+}
+
+func newMaskSink(next textSink, m *masker) *maskSink {
+	return &maskSink{next: next, m: m, limit: max(maxMaskedLine, 2*m.longest)}
 }
 
 func (s *maskSink) Write(p []byte) (int, error) {
@@ -141,7 +146,7 @@ func (s *maskSink) Write(p []byte) (int, error) {
 		s.out, _ = s.m.mask(s.out, line, true)
 		rest = rest[i+1:]
 	}
-	if len(s.line) > maxMaskedLine {
+	if len(s.line) > s.limit {
 		var rest []byte
 		s.out, rest = s.m.mask(s.out, s.line, false)
 		s.line = append(s.line[:0], rest...)

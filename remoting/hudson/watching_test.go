@@ -262,3 +262,56 @@ func TestWatchingManyBigLogs(t *testing.T) {
 		require.Equal(t, 100_000, checks[i].lines)
 	}
 }
+
+func TestHeartbeat(t *testing.T) {
+	var printed kept
+	newWatch := func() *watch {
+		printed.Reset()
+		w := &watch{agent: &Agent{}, dir: t.TempDir(), shell: true, out: &listenerWriter{out: &printed}}
+		_, done, err := w.exitStatus()
+		require.NoError(t, err)
+		require.False(t, done)
+		return w
+	}
+	look := func(w *watch) (int32, bool) {
+		w.lastCheck = w.lastCheck.Add(-heartbeatInterval - time.Second)
+		code, done, err := w.exitStatus()
+		require.NoError(t, err)
+		return code, done
+	}
+	w := newWatch()
+	code, done := look(w)
+	require.True(t, done)
+	require.Equal(t, int32(-2), code)
+	require.Contains(t, printed.String(), "process apparently never started in "+w.dir+"\n(running Jenkins temporarily")
+	again, _, err := exitStatus(w.dir + "/jenkins-result.txt")
+	require.NoError(t, err)
+	require.Equal(t, code, again)
+
+	w = newWatch()
+	log := w.dir + "/jenkins-log.txt"
+	require.NoError(t, os.WriteFile(log, nil, 0o644))
+	_, done = look(w)
+	require.False(t, done)
+	require.NoError(t, os.Chtimes(log, time.Now(), time.Now().Add(3*time.Second)))
+	_, done = look(w) // touched meanwhile
+	require.False(t, done)
+	require.Empty(t, printed.String())
+	code, done = look(w)
+	require.True(t, done)
+	require.Equal(t, int32(-1), code)
+	require.Contains(t, printed.String(), "wrapper script does not seem to be touching the log file in "+w.dir)
+
+	w = newWatch()
+	log = w.dir + "/jenkins-log.txt"
+	require.NoError(t, os.WriteFile(log, nil, 0o644))
+	require.NoError(t, os.WriteFile(w.dir+"/pid", nil, 0o644))
+	look(w)
+	_, done = look(w)
+	require.False(t, done)
+	require.Contains(t, printed.String(), "heartbeat checks unreliable")
+	require.NoError(t, os.Chtimes(log, time.Now(), time.Now().Add(-time.Hour)))
+	_, done = look(w)
+	require.False(t, done)
+	require.Contains(t, printed.String(), "apparent clock skew in "+w.dir)
+}
