@@ -152,7 +152,16 @@ func parseINI(data []byte) ([]*iniSection, []Problem) {
 	}
 	for _, s := range sections {
 		for i := range s.keys {
-			s.keys[i].value = strings.TrimRight(s.keys[i].value, "\n \t")
+			k := &s.keys[i]
+			k.value = strings.TrimRight(k.value, "\n \t")
+			if !k.nested() {
+				continue
+			}
+			for line := range strings.SplitSeq(k.value, "\n") {
+				if line != "" && !strings.Contains(line, "=") {
+					warn(k.line, "section [%s]: %s: %q below it has no =; the AWS CLI refuses the whole file", s.name, k.name, line)
+				}
+			}
 		}
 	}
 	return sections, problems

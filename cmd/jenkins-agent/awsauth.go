@@ -30,7 +30,7 @@ func awsauthCommand() *cli.Command {
 		Usage: "resolve AWS profiles once and keep them fresh for all tools of the pod",
 		Description: "Without a subcommand: resolve the profiles, write the files and keep them fresh until stopped (a sidecar).\n" +
 			"With --once: resolve, write, exit; 0 when every named profile is fresh (an init container).",
-		Flags:  append(awsauthFlags(), &cli.BoolFlag{Name: "once", Usage: "resolve, write and exit"}, &cli.StringFlag{Name: "http", Usage: "serve /metrics and /status at `ADDR`, such as 127.0.0.1:9102"}),
+		Flags:  append(awsauthFlags(), &cli.BoolFlag{Name: "once", Usage: "resolve, write and exit"}, &cli.BoolFlag{Name: "non-fatal", Usage: "with --once: log what failed, but exit with 0 (for init containers that must not stop the pod)"}, &cli.StringFlag{Name: "http", Usage: "serve /metrics and /status at `ADDR`, such as 127.0.0.1:9102"}),
 		Action: runAWSAuth,
 		Subcommands: []*cli.Command{
 			{
@@ -176,6 +176,10 @@ func runAWSAuth(c *cli.Context) error {
 					fmt.Fprintf(c.App.Writer, "%s: %s until %s\n", p.Profile, p.Role, p.Expires.Format(time.RFC3339))
 				}
 			}
+		}
+		if err != nil && c.Bool("non-fatal") {
+			log.Error("not every profile is fresh", "err", err)
+			return nil
 		}
 		return err
 	}

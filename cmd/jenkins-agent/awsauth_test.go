@@ -106,6 +106,10 @@ func TestAWSAuthFails(t *testing.T) {
 	require.ErrorContains(t, err, "profile no: assume role arn:aws:iam::222222222222:role/refused (STS in eu-west-1): AccessDenied")
 	require.FileExists(t, filepath.Join(home, ".aws", "agent", "nonprod.json"), "the others are written")
 
+	_, log, err := runAWS(t, "--once", "--non-fatal", "--config", filepath.Join(home, "config"))
+	require.NoError(t, err)
+	require.Contains(t, log, "AccessDenied")
+
 	t.Setenv("AWS_ROLE_ARN", "arn:aws:iam::111111111111:role/ci")
 	t.Setenv("AWS_WEB_IDENTITY_TOKEN_FILE", filepath.Join(home, "token"))
 	t.Setenv("AWS_PROFILE", "nonprod")

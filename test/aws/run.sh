@@ -1,0 +1,148 @@
+#!/usr/bin/env bash
+# awsauth against the real AWS tools: CLI v1, CLI v2, boto3 and the Go SDK, with
+# a moto STS on loopback. Installs what it needs (apt: awscli, which is CLI v2;
+# pip into a venv: awscli v1, boto3, moto). What cannot be had is said loudly and
+# fails the run; AWS_TOOLS_OPTIONAL=1 goes on with the tools that are there.
+#
+#   test/aws/run.sh [quick]     quick leaves out the second uid and the faults
+#
+# JENKINS_AGENT names a binary to test; without it cmd/jenkins-agent is built.
+set -uo pipefail
+here=$(cd "$(dirname "$0")" && pwd); repo=$(cd "$here/../.." && pwd)
+work=${AWS_RIG_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/footman-aws-rig}; mkdir -p "$work"
+tmp=$(mktemp -d /tmp/awsauth-test.XXXXXX); chmod 755 "$tmp"
+export RIG_VENV=${RIG_VENV:-$work/venv} RIG_RUN=$tmp/run
+export RIG_PORT=${RIG_PORT:-$((20000 + RANDOM % 20000))}; export RIG_PROXY_PORT=${RIG_PROXY_PORT:-$((RIG_PORT + 1))}
+passed=0 failed=0 missing=0
+say() { printf '\n== %s\n' "$*"; }
+pass() { passed=$((passed + 1)); echo "PASS $*"; }
+fail() { failed=$((failed + 1)); echo "FAIL $*"; }
+loud() { printf '\n!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!\n!!! %s\n!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!\n\n' "$*" >&2; missing=$((missing + 1)); }
+pids=()
+cleanup() {
+  for p in "${pids[@]}"; do kill "$p" 2>/dev/null; done
+  RIG_RUN=$RIG_RUN "$tmp/rig/down.sh" >/dev/null 2>&1
+  rm -rf "$tmp"
+}
+trap cleanup EXIT
+
+say "installing"
+# The rig builds its Go probe beside itself: work on a copy.
+cp -r "$repo/test/testdata/aws-rig" "$tmp/rig"; chmod -R u+w "$tmp/rig"
+if [ ! -x "$RIG_VENV/bin/moto_server" ] || [ ! -x "$RIG_VENV/bin/aws" ]; then
+  python3 -m venv "$RIG_VENV" && "$RIG_VENV/bin/pip" -q install 'moto[server]' boto3 awscli || rm -f "$RIG_VENV/bin/moto_server"
+fi
+tools="cliv1 boto3"
+if [ ! -x "$RIG_VENV/bin/moto_server" ]; then
+  loud "moto, boto3 and AWS CLI v1 cannot be installed with pip: NOTHING of awsauth is tested against real tools"
+  [ -n "${AWS_TOOLS_OPTIONAL:-}" ] && { echo "0 passed, 0 failed, 1 skipped"; exit 0; }
+  exit 1
+fi
+if [ ! -x /usr/bin/aws ] && [ "$(id -u)" = 0 ]; then { apt-get update -qq && apt-get install -y -qq awscli; } >"$tmp/apt.log" 2>&1; fi
+if /usr/bin/aws --version 2>/dev/null | grep -q 'aws-cli/2'; then tools="cliv1 cliv2 boto3"; else loud "AWS CLI v2 is not at /usr/bin/aws and apt cannot install it: it is NOT tested"; fi
+if (cd "$tmp/rig/goprobe" && CGO_ENABLED=0 go build -o goprobe .); then tools="$tools gosdk"; chmod -R a+rX "$tmp/rig"; else loud "the Go SDK probe does not build: the Go SDK is NOT tested"; fi
+# up.sh would install CLI v2 by itself and stop where it cannot.
+grep -v '/usr/bin/aws \]' "$tmp/rig/up.sh" >"$tmp/rig/up2.sh"; chmod +x "$tmp/rig/up2.sh"
+"$tmp/rig/up2.sh" || { echo "FAIL moto does not start"; cat "$RIG_RUN/moto.out"; exit 1; }
+. "$RIG_RUN/env"; export AWS_ENDPOINT_URL_STS=$AWS_ENDPOINT_URL
+"$RIG_VENV/bin/aws" --version; case $tools in *cliv2*) /usr/bin/aws --version;; esac
+"$RIG_VENV/bin/python" -c 'import boto3, moto; print("boto3", boto3.__version__, "moto", moto.__version__)'
+
+agent=${JENKINS_AGENT:-$tmp/jenkins-agent}
+[ -n "${JENKINS_AGENT:-}" ] || (cd "$repo" && CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o "$agent" ./cmd/jenkins-agent) || { echo "FAIL build"; exit 1; }
+cat >>"$RIG_RUN/config" <<V
+
+[profile deep]
+role_arn = arn:aws:iam::333333333333:role/sandbox-role
+source_profile = nonprod
+external_id = é<&>/x
+V
+export CHECK_EXPECT="deep=arn:aws:sts::333333333333:assumed-role/sandbox-role/"
+profiles=prod,nonprod,deep
+. "$tmp/rig/lib.sh"
+
+check() { # LABEL ARGS… of check.sh
+  local label=$1 out="$tmp/check.$RANDOM"; shift
+  "$tmp/rig/check.sh" "$@" --config "$RIG_RUN/config" --profiles $profiles --tools "$tools" >"$out" 2>&1 && pass "check.sh $label: $(tail -1 "$out")" || { fail "check.sh $label"; grep -E '^(FAIL|TOTAL)' "$out"; }
+  grep -E '^(FAIL|PASS (cache|all-sdk))' "$out" | sed 's/^/     /'
+}
+
+say "once, as root"
+mark; "$agent" awsauth --once --config "$RIG_RUN/config" --aws-dir "$tmp/root" 2>"$tmp/log" && pass "awsauth --once" || { fail "awsauth --once"; cat "$tmp/log"; }
+[ "$(assumes)" = 3 ] && pass "three links, three calls" || fail "calls: $(seen)"
+check "root" "$tmp/root"
+
+if [ "${1:-}" != quick ] && [ "$(id -u)" = 0 ]; then
+  say "files of root, read by uid 1000"
+  check "--uid 1000" "$tmp/root" --uid 1000
+
+  say "agent of uid 1000 with fsGroup 2000, build container of uid 1001"
+  mkdir "$tmp/fsgroup"; chown 0:2000 "$tmp/fsgroup"; chmod 2777 "$tmp/fsgroup"; chmod a+r "$RIG_RUN/token" "$RIG_RUN/config"
+  chmod a+rx "$agent" "$tmp" "$RIG_RUN"
+  setpriv --reuid 1000 --regid 1000 --groups 2000 env HOME=/nonexistent "$agent" awsauth --once --config "$RIG_RUN/config" --aws-dir "$tmp/fsgroup" 2>"$tmp/log" || { fail "awsauth as uid 1000"; cat "$tmp/log"; }
+  world=$(find "$tmp/fsgroup" -type f -perm /007 | wc -l)
+  [ "$world" = 0 ] && pass "no file is open to the world" || fail "$world files are open to the world"
+  mkdir "$tmp/h"; ln -s "$tmp/fsgroup" "$tmp/h/.aws"; cp "$RIG_RUN/config" "$tmp/h/config"; chmod a+r "$tmp/h/config"
+  for t in cliv1 cliv2; do
+    case $tools in *$t*) ;; *) continue;; esac
+    mark; got=$(AWS_CONFIG_FILE=$tmp/h/config setpriv --reuid 1001 --regid 1001 --groups 2000 bash -c '. "$0/lib.sh"; '"$t"' nonprod "$1"' "$tmp/rig" "$tmp/h" 2>&1 | tail -1)
+    if grep -q assumed-role/jenkins-deploy-role <<<"$got" && [ "$(assumes)" = 0 ]; then pass "uid 1001 by the group, $t: 0 AssumeRole"; else fail "uid 1001, $t: $got [$(seen)]"; fi
+  done
+  got=$(setpriv --reuid 1002 --regid 1002 --clear-groups cat "$tmp/fsgroup/agent/prod.json" 2>&1) && fail "uid 1002 outside the group reads the keys" || pass "uid 1002 outside the group reads nothing"
+  mkdir "$tmp/ro"; chmod 755 "$tmp/ro"
+  setpriv --reuid 1000 --regid 1000 --clear-groups "$agent" awsauth --once --config "$RIG_RUN/config" --aws-dir "$tmp/ro" 2>"$tmp/log" && fail "a directory of root was written" || { grep -q "set fsGroup" "$tmp/log" && pass "a directory that cannot be written is explained" || { fail "no explanation"; cat "$tmp/log"; }; }
+fi
+
+if [ "${1:-}" != quick ]; then
+  say "sidecar: faults, rotation, exec, doctor"
+  fault() { printf '%s' "$1" >"$RIG_RUN/fault.json"; }
+  fault '{"action":"AssumeRole","status":400,"code":"Throttling","count":5}'
+  "$agent" awsauth --config "$RIG_RUN/config" --aws-dir "$tmp/side" --http "127.0.0.1:$((RIG_PORT + 2))" 2>"$tmp/side.log" & pids+=($!)
+  wait_for() { for _ in $(seq "$1"); do eval "$2" && return 0; sleep .25; done; return 1; }
+  wait_for 160 '[ -f "$tmp/side/agent/deep.json" ]' && pass "throttled five times: every profile is there" || { fail "throttled five times"; cat "$tmp/side.log"; }
+  rm -f "$RIG_RUN/fault.json"
+  curl -sf "http://127.0.0.1:$((RIG_PORT + 2))/metrics" >"$tmp/metrics"; grep -q 'calls_total{kind="assume_role",code="Throttling"} 5' "$tmp/metrics" && pass "metrics count the throttling" || { fail "metrics"; cat "$tmp/metrics"; }
+  curl -sf "http://127.0.0.1:$((RIG_PORT + 2))/healthz" >/dev/null && pass "healthz" || fail "healthz"
+
+  sed -i 's/$/XX/' "$RIG_RUN/token"   # another text: CLI v1 looks under another key
+  mkdir "$tmp/home"; ln -s "$tmp/side" "$tmp/home/.aws"
+  wait_for 80 'grep -q "token rotated" "$tmp/side.log"'; sleep .3
+  mark; got=$(AWS_CONFIG_FILE=$RIG_RUN/config cliv1 prod "$tmp/home" 2>&1 | tail -1)
+  if grep -q jenkins-ci-role <<<"$got" && [ "$(assumes)" = 0 ]; then pass "token rotated: CLI v1 makes 0 AssumeRole calls"; else fail "after rotation: $got [$(seen)]"; fi
+
+  for shape in 'AWS_PROFILE=- gosdk' ; do
+    mark; got=$(HOME=$tmp/home "$agent" awsauth exec --aws-dir "$tmp/side" nonprod -- "$tmp/rig/goprobe/goprobe" - 2>&1 | tail -1)
+    if grep -q jenkins-deploy-role <<<"$got" && [ "$(assumes)" = 0 ]; then pass "awsauth exec nonprod: the Go SDK is nonprod although IRSA was set"; else fail "exec: $got [$(seen)]"; fi
+  done
+  got=$(eval "$("$agent" awsauth env --aws-dir "$tmp/side" deep)"; HOME=$tmp/home boto3 - "$tmp/home" 2>&1 | tail -1)
+  grep -q sandbox-role <<<"$got" && pass "awsauth env deep: boto3 is deep" || fail "env: $got"
+  AWS_PROFILE=nonprod AWS_CONFIG_FILE=$RIG_RUN/config HOME=$tmp/home "$agent" awsauth doctor >"$tmp/doctor" 2>&1 && fail "doctor is content with the trap" || { grep -q 'fail wrong-role' "$tmp/doctor" && pass "doctor sees the AWS_PROFILE trap" || { fail "doctor"; cat "$tmp/doctor"; }; }
+  mark; got=$(AWS_PROFILE=nonprod AWS_CONFIG_FILE=$RIG_RUN/config gosdk - "$tmp/home" | tail -1)
+  grep -q jenkins-ci-role <<<"$got" && pass "and it is right: the Go SDK acts as prod there" || echo "INFO the Go SDK no longer ignores AWS_PROFILE: $got"
+  if grep -rlE "$("$RIG_VENV/bin/python" -c 'import json,sys; d=json.load(open(sys.argv[1])); print(d["SecretAccessKey"][:30].replace("+","."),"|",d["SessionToken"][-30:].replace("+","."),sep="")' "$tmp/side/agent/prod.json")" "$tmp"/*.log "$tmp/metrics" "$tmp/doctor" "$tmp/side/agent/status.json" "$tmp/side/agent/config" /proc/"${pids[0]}"/cmdline /proc/"${pids[0]}"/environ 2>/dev/null; then fail "a secret is in one of these"; else pass "no secret in logs, metrics, doctor, status, argv, environment"; fi
+  kill -TERM "${pids[0]}"; wait "${pids[0]}" && pass "the sidecar ends with 0 on SIGTERM" || fail "exit code $?"
+
+  say "a refused profile, slow and failing STS, STS away"
+  fault '{"action":"AssumeRole","status":403,"code":"AccessDenied"}'
+  "$agent" awsauth --once --config "$RIG_RUN/config" --aws-dir "$tmp/denied" >"$tmp/out" 2>"$tmp/log" && fail "exit 0 although nonprod is refused" || pass "exit code tells of the refusal"
+  [ -f "$tmp/denied/agent/prod.json" ] && grep -q 'profile nonprod: assume role arn:aws:iam::222222222222:role/jenkins-deploy-role' "$tmp/log" && pass "prod is served; the error names profile and role" || { fail "refusal"; cat "$tmp/log"; }
+  "$agent" awsauth --once --aws-profiles prod --config "$RIG_RUN/config" --aws-dir "$tmp/denied" >/dev/null 2>&1 && pass "and 0 when only prod is named" || fail "only prod"
+  fault '{"action":"AssumeRole","delay":10,"count":1}'
+  "$agent" awsauth --once --aws-timeout 40s --config "$RIG_RUN/config" --aws-dir "$tmp/slow" >/dev/null 2>"$tmp/log" && pass "an answer after 10 s is waited for" || { fail "slow"; cat "$tmp/log"; }
+  fault '{"action":"AssumeRoleWithWebIdentity","status":500,"code":"InternalFailure","count":3}'
+  "$agent" awsauth --once --aws-timeout 40s --config "$RIG_RUN/config" --aws-dir "$tmp/e500" >/dev/null 2>"$tmp/log" && pass "three times 500 are survived" || { fail "500"; cat "$tmp/log"; }
+  rm -f "$RIG_RUN/fault.json"
+  "$tmp/rig/down.sh" >/dev/null; sleep .5
+  "$agent" awsauth --config "$RIG_RUN/config" --aws-dir "$tmp/away" 2>"$tmp/away.log" & pids+=($!)
+  wait_for 40 'grep -q "STS not reached" "$tmp/away.log"' && pass "STS away: said, and the sidecar goes on" || { fail "away"; cat "$tmp/away.log"; }
+  "$tmp/rig/up2.sh" >/dev/null
+  wait_for 280 '[ -f "$tmp/away/agent/deep.json" ]' && pass "STS back: every profile is there" || { fail "back"; cat "$tmp/away.log"; }
+  kill "${pids[1]}"
+fi
+
+say "parser and keys against botocore"
+(cd "$repo" && AWSAUTH_PYTHON="$RIG_VENV/bin/python" go test -count=1 -v -run 'TestAgainstBotocore' ./awsauth) >"$tmp/botocore" 2>&1 && grep -q '^--- PASS' "$tmp/botocore" && pass "$(grep -o '[0-9]* configs.*' "$tmp/botocore" | head -1)" || { fail "botocore differs"; tail -40 "$tmp/botocore"; }
+
+say "sum"
+echo "$passed passed, $failed failed, $missing skipped"
+[ "$failed" = 0 ] && { [ "$missing" = 0 ] || [ -n "${AWS_TOOLS_OPTIONAL:-}" ]; }
