@@ -40,6 +40,12 @@ func runAgent(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	if o.inbound() && supervised() {
+		if code := supervise(os.Args, slog.New(o.logHandler(c.App.ErrWriter))); code != exitOK {
+			return &codeError{code: code}
+		}
+		return nil
+	}
 	logFile, err := o.openLog(dir)
 	if err != nil {
 		return err
@@ -116,10 +122,10 @@ func (a *agent) dialer() (func(context.Context) (remoting.Connection, error), er
 		return nil, err
 	}
 	proxy := transport.ProxyFromEnvironment(o.proxyCredentials)
-	cookies := &transport.Cookies{}
+	cookies := cookieStore()
 	if o.webSocket {
 		ws := &transport.WebSocket{URL: o.urls[0], Name: o.name, Secret: o.secret, Headers: o.headers, Proxy: proxy, TLS: tlsConfig,
-			PingInterval: o.pingInterval, Version: remotingVersion, Cookies: cookies, Log: a.log}
+			PingInterval: o.pingInterval, Version: remotingVersion, Cookies: cookies, OwnCookie: true, Log: a.log}
 		return func(ctx context.Context) (remoting.Connection, error) { return connection(ws.Dial(ctx)) }, nil
 	}
 	tcp := &transport.TCP{URLs: o.urls, Name: o.name, Secret: o.secret, Tunnel: o.tunnel, Direct: o.direct,

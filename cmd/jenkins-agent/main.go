@@ -24,8 +24,9 @@ import (
 const (
 	exitOK      = 0   // ended in peace: closed by the controller, or stopped by a signal while idle
 	exitFailure = 1   // could not connect, lost the controller for good, or the work directory is unusable
-	exitUsage   = 2   // the command line or environment contradicts itself
+	exitCrashed = 2   // what a Go program that panics ends with; never on purpose
 	exitRefused = 3   // the controller refuses this agent: wrong secret, unknown name, version too old
+	exitUsage   = 64  // the command line or environment contradicts itself
 	exitKilled  = 143 // stopped by a second signal
 )
 

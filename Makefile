@@ -1,0 +1,54 @@
+# Targets for people and for CI. Everything needs Go; what needs more says so.
+GO      ?= go
+BIN     := bin/jenkins-agent
+LDFLAGS := -s -w
+FUZZTIME ?= 30s
+# a real agent.jar makes `make bench` compare; without one only we are measured
+AGENT_JAR ?=
+
+.PHONY: build demo test race fuzz bench lint image test-hudson test-aws clean
+
+build: $(BIN)
+
+.PHONY: $(BIN)
+$(BIN):
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags="$(LDFLAGS)" -o $@ ./cmd/jenkins-agent
+
+# a controller of ours and the agent, as two processes, run a small pipeline
+demo: build
+	$(GO) run ./test/controller/cmd -agent $(BIN) -demo
+
+# what CI runs: formatting, vet, every test under the race detector
+test: lint race
+
+race:
+	$(GO) test -race -timeout 15m ./...
+
+lint:
+	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run gofmt -w on these"; exit 1; }
+	$(GO) vet ./...
+	GOOS=darwin $(GO) vet ./exec ./remoting/...
+
+# every fuzz target of every package, one after the other
+fuzz:
+	@$(GO) list ./... | while read pkg; do \
+	  for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
+	    echo "== $$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) -parallel 2 $$pkg || exit 1; \
+	  done; done
+
+bench: build
+	AGENT_JAR=$(AGENT_JAR) $(GO) run ./test/bench -agent $(BIN)
+
+image:
+	docker build -t footman .
+
+# a real Hudson 1.395 from Maven Central drives the agent over stdio
+test-hudson: build
+	test/hudson/run.sh $(BIN)
+
+# real AWS tools against a simulated STS
+test-aws: build
+	test/aws/run.sh $(BIN)
+
+clean:
+	rm -rf bin
