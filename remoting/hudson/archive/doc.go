@@ -22,6 +22,6 @@
 //     the comment of "git archive" does not become a file called pax_global_header;
 //   - archives that unpack to more than Limits are refused.
 //
-// Memory: a fixed set of buffers for each archive, below 2 MB, plus the central directory for zip. Writers and readers
+// Memory: a fixed set of buffers for each archive, about 2 MB, plus the central directory for zip. Writers and readers
 // belong to one goroutine; different ones are independent.
 package archive

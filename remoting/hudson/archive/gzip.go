@@ -119,19 +119,21 @@ type decompressor struct {
 
 // newDecompressor reads the gzip header at once. Errors are those of Java's GZIPInputStream.
 func newDecompressor(r io.Reader) (*decompressor, error) {
-	z, err := gzip.NewReader(bufio.NewReaderSize(r, 32<<10))
+	in := bufio.NewReaderSize(r, 32<<10)
+	z, err := gzip.NewReader(in)
 	if err != nil {
 		return nil, gzipFailure(err, true)
 	}
+	z.Multistream(false)
 	d := &decompressor{full: make(chan []byte, pipeBlocks), free: make(chan []byte, pipeBlocks), quit: make(chan struct{})}
 	for range pipeBlocks {
 		d.free <- make([]byte, pipeBlock)
 	}
-	go d.run(z)
+	go d.run(z, in)
 	return d, nil
 }
 
-func (d *decompressor) run(z io.Reader) {
+func (d *decompressor) run(z *gzip.Reader, in *bufio.Reader) {
 	defer close(d.full)
 	for {
 		var block []byte
@@ -145,6 +147,12 @@ func (d *decompressor) run(z io.Reader) {
 			var k int
 			k, err = z.Read(block[n:pipeBlock])
 			n += k
+			// As in Java another member is read only if something is there already: the sender may be waiting for us.
+			// What is no member does not matter.
+			if err == io.EOF && in.Buffered() > 0 && z.Reset(in) == nil {
+				z.Multistream(false)
+				err = nil
+			}
 		}
 		if n > 0 {
 			d.full <- block[:n] // there is room for all blocks
@@ -176,17 +184,9 @@ func (d *decompressor) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// maxTrailer is how much may follow the end of a tar within its gzip stream.
-const maxTrailer = 1 << 20
-
-// stop reads the little that follows the end of a tar, so that the sender is not left waiting, and ends the goroutine.
-// It ends at the latest when the stream below fails or ends.
-func (d *decompressor) stop(drain bool) {
-	if drain {
-		_, _ = io.CopyN(io.Discard, d, maxTrailer)
-	}
-	close(d.quit)
-}
+// stop lets the goroutine end: at once, or if it is waiting for the stream below, when that brings something, ends or
+// is closed. What follows the end of a tar is not waited for, as the sender may keep its stream open until we answer.
+func (d *decompressor) stop() { close(d.quit) }
 
 // gzipFailure words an error as java.util.zip does.
 func gzipFailure(err error, atStart bool) error {

@@ -264,6 +264,26 @@ func TestBrokenArchives(t *testing.T) {
 	require.ErrorContains(t, err, "archive is not a ZIP archive")
 }
 
+// TestReadTarDoesNotWait: the tar is complete, but its sender keeps the stream open until it has the answer.
+func TestReadTarDoesNotWait(t *testing.T) {
+	pr, pw := io.Pipe()
+	go pw.Write(gzipped(t, makeTar(t, file("a", "x"))))
+	dir := t.TempDir()
+	n, err := ReadTar(context.Background(), struct{ io.Reader }{pr}, dir, ReadOptions{Gzip: true, Name: "n"})
+	require.NoError(t, err)
+	require.Equal(t, 1, n)
+	require.FileExists(t, filepath.Join(dir, "a"))
+	require.NoError(t, pr.Close())
+}
+
+func TestGzipInPieces(t *testing.T) {
+	data := makeTar(t, file("a", strings.Repeat("some text\n", 50000)), file("b", "x"))
+	pieces := append(gzipped(t, data[:1000]), gzipped(t, data[1000:])...)
+	n, err := ReadTar(context.Background(), bytes.NewReader(append(pieces, "and garbage"...)), t.TempDir(), ReadOptions{Gzip: true})
+	require.NoError(t, err)
+	require.Equal(t, 2, n)
+}
+
 func TestReadTarStops(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()

@@ -29,7 +29,8 @@ type ReadOptions struct {
 //
 // Errors: a *Failure "Failed to extract NAME" with the reason as its cause, as in Java; data that is not gzip at all, or
 // no data, is a *Failure without that wrapping. ctx is looked at between entries: to end a ReadTar that waits, close r.
-// ReadTar does not close r; with Gzip a goroutine may go on reading r until it ends or fails, if the archive is broken.
+// ReadTar does not close r, and returns at the end of the tar without waiting for that of r: the caller closes r, as Java
+// does. With Gzip a goroutine may be reading r until then.
 func ReadTar(ctx context.Context, r io.Reader, dir string, opts ReadOptions) (entries int, err error) {
 	t, err := newTree(dir, opts.Log, opts.Limits)
 	if err != nil {
@@ -44,7 +45,7 @@ func ReadTar(ctx context.Context, r io.Reader, dir string, opts ReadOptions) (en
 		if err != nil {
 			return 0, err
 		}
-		defer func() { d.stop(err == nil) }()
+		defer d.stop()
 		in = d
 	}
 	x := tarExtractor{tree: t, opts: opts}
