@@ -58,6 +58,11 @@ func acceptsWatch(c *callable.Call) error {
 	if h.Class.Name != stepHandler {
 		return fmt.Errorf("the handler %s", h.Class)
 	}
+	for _, f := range h.Class.Fields {
+		if f.Name != "execution" && f.Name != "listener" {
+			return fmt.Errorf("the field %s of %s", f.Name, h.Class)
+		}
+	}
 	if ctl.Bool("isZos") || ctl.Str("controlDir") == "" {
 		return errors.New("a controller of z/OS or of a durable-task before 1.8")
 	}
@@ -152,9 +157,9 @@ func (a *Agent) startWatching(_ context.Context, c *callable.Call) (jser.Value, 
 		w.execution.Release()
 		return nil, err
 	}
-	a.watches.replace(w)
-	w.mu.Lock()
+	w.mu.Lock() // a newer watch must not end this one before it has begun
 	defer w.mu.Unlock()
+	a.watches.replace(w)
 	w.timer = time.AfterFunc(0, w.look)
 	w.unhook = context.AfterFunc(w.ctx, w.stop)
 	return nil, nil

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -314,4 +315,29 @@ func TestHeartbeat(t *testing.T) {
 	_, done = look(w)
 	require.False(t, done)
 	require.Contains(t, printed.String(), "apparent clock skew in "+w.dir)
+}
+
+func TestManyWatchesOfOneStep(t *testing.T) {
+	r := newRig(t, &Agent{})
+	s := newStep(r, "#!/bin/sh\nwhile [ ! -f go ]; do sleep 0.05; done; echo done", false)
+	var wg sync.WaitGroup
+	es := make([]*execution, 8)
+	for i := range es {
+		es[i] = newExecution()
+		wg.Go(func() {
+			if err := s.watch(es[i], nil, 20); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	require.NoError(t, os.WriteFile(strings.TrimSuffix(filepath.Dir(s.dir), "@tmp")+"/go", nil, 0o644))
+	exits := 0
+	require.Eventually(t, func() bool {
+		for _, e := range es {
+			exits += len(e.exits)
+		}
+		return exits > 0
+	}, 20*time.Second, 10*time.Millisecond)
+	require.Equal(t, 1, exits)
 }
