@@ -12,10 +12,11 @@ import (
 func benchCommands(b *testing.B) map[string][]byte {
 	out := map[string][]byte{}
 	fixtureStreams(b, func(name string, s []byte) {
-		if !strings.HasPrefix(name, "03-pipeline-sh ") {
+		f := strings.Fields(name)
+		if f[0] != "03-pipeline-sh" {
 			return
 		}
-		class := name[len("03-pipeline-sh "):]
+		class := f[1]
 		switch class {
 		case "hudson.remoting.UserRequest":
 			if len(s) > len(out["UserRequest"]) && len(s) < 20000 {

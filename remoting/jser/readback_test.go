@@ -70,6 +70,15 @@ func TestJavaReadsBack(t *testing.T) {
 	inner := Throwable(IOExceptionClass, "inner", nil)
 	stringMap := map[string]string{"b": "2", "A": "1", "é": "3"}
 
+	var many []Entry
+	var manyWant []string
+	for i := range 100 {
+		k := fmt.Sprintf("key%03d", i)
+		many = append(many, Entry{k, Integer(int32(i))})
+		manyWant = append(manyWant, fmt.Sprintf(`"%s"=int:%d`, k, i))
+	}
+	manyText := "{" + strings.Join(manyWant, ", ") + "}"
+
 	cases := []struct {
 		name string
 		v    Value
@@ -107,6 +116,9 @@ func TestJavaReadsBack(t *testing.T) {
 		{"MapOf empty", MapOf(), `{}`},
 		{"HashMap", HashMap(Entry{"b", "2"}, Entry{nil, Integer(1)}), `{"b"="2", null=int:1}`},
 		{"HashMap empty", HashMap(), `{}`},
+		{"HashMap large", HashMap(many...), manyText},
+		{"LinkedHashMap large", LinkedHashMap(many...), manyText},
+		{"MapOf large", MapOf(many...), manyText},
 		{"LinkedHashMap", LinkedHashMap(Entry{"b", "2"}, Entry{"a", nil}), `{"b"="2", "a"=null}`},
 		{"TreeMap", TreeMap(stringMap), `{"A"="1", "b"="2", "\u00e9"="3"}`},
 		{"TreeMap subclass", &Object{Class: treeSub, Data: []ClassData{TreeMapData(map[string]string{"PATH": "p", "Home": "h", "a": "x"}, true),
