@@ -7,13 +7,12 @@ import (
 
 // utf16Len is String.length of valid UTF-8.
 func utf16Len(b []byte) int {
-	n := 0
-	for _, c := range b {
-		switch {
-		case c >= 0xF0:
-			n += 2
-		case c < 0x80 || c >= 0xC0:
-			n++
+	n := utf8.RuneCount(b)
+	if n != len(b) {
+		for _, c := range b {
+			if c >= 0xF0 {
+				n++
+			}
 		}
 	}
 	return n

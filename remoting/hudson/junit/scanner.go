@@ -30,8 +30,9 @@ type scanner struct {
 	dtd    dtd
 	lit    []byte // scratch for names and literals
 
-	inAttr, inElem string // the attribute being read, for messages
-	dup            string // an attribute that the tag names twice
+	one            [4]byte // scratch for single characters
+	inAttr, inElem string  // the attribute being read, for messages
+	dup            string  // an attribute that the tag names twice
 }
 
 type openElement struct {
@@ -46,11 +47,7 @@ type nsName struct{ uri, local string }
 // scanDocument reads the document r to its end and reports to ev. The error is
 // a *documentError when the document is at fault.
 func scanDocument(r io.Reader, ev events, lim Limits) error {
-	src, err := newSource(r)
-	if err != nil {
-		return err
-	}
-	s := &scanner{source: src, ev: ev, lim: lim, names: map[string]string{}}
+	s := &scanner{source: newSource(r), ev: ev, lim: lim, names: map[string]string{}}
 	if err := s.declaration(); err != nil {
 		return err
 	}
@@ -234,14 +231,14 @@ func (s *scanner) chars(stop uint8) error {
 				s.pos += 3
 				return s.fail(`The character sequence "]]>" must not appear in content unless used to mark the end of a CDATA section.`)
 			}
-			if err := s.ev.text([]byte{']'}); err != nil {
+			if err := s.single(']'); err != nil {
 				return err
 			}
 			s.pos++
 		case '\r':
 			s.pos++
 			if !s.has("\n") {
-				if err := s.ev.text([]byte{'\n'}); err != nil {
+				if err := s.single('\n'); err != nil {
 					return err
 				}
 			}
@@ -262,6 +259,12 @@ func (s *scanner) chars(stop uint8) error {
 	}
 }
 
+// single passes on one ASCII character of text.
+func (s *scanner) single(c byte) error {
+	s.one[0] = c
+	return s.ev.text(s.one[:1])
+}
+
 func (s *scanner) cdata() error {
 	if err := s.chars(stopCDATA); err != nil {
 		return err
@@ -276,6 +279,9 @@ func (s *scanner) cdata() error {
 func (s *scanner) comment() error {
 	if !s.skip("--") {
 		s.skip("-")
+		if _, ok := s.peek(); !ok {
+			return s.ended(eofInMarkup)
+		}
 		return s.fail(`Comment must start with "<!--".`)
 	}
 	if err := s.skipTo("--", "comment"); err != nil {
@@ -313,11 +319,14 @@ func (s *scanner) skipTo(lit, place string) error {
 
 // instruction reads a processing instruction behind "<?".
 func (s *scanner) instruction() error {
-	target, err := s.name()
+	target, err := s.colonName()
 	if err != nil {
 		return err
 	}
 	if target == "" {
+		if _, ok := s.peek(); !ok {
+			return s.ended(eofInMarkup)
+		}
 		return s.fail("The processing instruction must begin with the name of the target.")
 	}
 	if strings.EqualFold(target, "xml") {

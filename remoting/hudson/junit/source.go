@@ -32,8 +32,9 @@ type source struct {
 
 	markLine, markCol int
 	afterCR           bool
-	ascii             bool // declared US-ASCII: bytes above 0x7f are errors
-	oneByte           bool // ASCII characters take one byte: UTF-16 declared is a lie
+	ascii             bool  // declared US-ASCII: bytes above 0x7f are errors
+	unknown           error // the declared encoding does not exist
+	oneByte           bool  // ASCII characters take one byte: UTF-16 declared is a lie
 }
 
 const windowSize = 64 << 10
@@ -44,7 +45,7 @@ var declEncoding = regexp.MustCompile(`^<\?xml[ \t\r\n][^>]*?[ \t\r\n]encoding[ 
 
 // newSource detects the character encoding as XML 1.0 appendix F does: byte
 // order mark, then the bytes of "<?", then the declaration.
-func newSource(r io.Reader) (*source, error) {
+func newSource(r io.Reader) *source {
 	br := bufio.NewReaderSize(r, 4096)
 	s := &source{buf: make([]byte, windowSize), markLine: 1, markCol: 1}
 	head, _ := br.Peek(1024)
@@ -57,10 +58,7 @@ func newSource(r io.Reader) (*source, error) {
 	default:
 		s.oneByte = true
 		if m := declEncoding.FindSubmatch(head); m != nil {
-			var err error
-			if enc, err = s.declared(string(m[1])); err != nil {
-				return nil, err
-			}
+			enc = s.declared(string(m[1]))
 		}
 	case bytes.HasPrefix(head, []byte{0xFE, 0xFF}):
 		br.Discard(2)
@@ -79,36 +77,38 @@ func newSource(r io.Reader) (*source, error) {
 	if enc != nil {
 		s.r = transform.NewReader(br, enc.NewDecoder())
 	}
-	return s, nil
+	return s
 }
 
 // declared maps the name in an XML declaration; nil is UTF-8. IANA names first:
-// the HTML table would take ISO-8859-1 for windows-1252.
-func (s *source) declared(name string) (encoding.Encoding, error) {
+// the HTML table would take ISO-8859-1 for windows-1252. A name that nobody knows
+// is an error once the declaration turns out to be well-formed.
+func (s *source) declared(name string) encoding.Encoding {
 	upper := strings.ToUpper(name)
 	switch upper {
 	case "UTF-8", "UTF8":
-		return nil, nil
+		return nil
 	case "US-ASCII", "ASCII", "ISO646-US", "ANSI_X3.4-1968":
 		s.ascii = true
-		return nil, nil
+		return nil
 	}
 	if strings.HasPrefix(upper, "UTF-16") || strings.HasPrefix(upper, "ISO-10646-UCS") {
 		// One byte a character so far, so the declaration lies; the document
 		// becomes unreadable right behind it, which scanDeclaration reports.
-		return nil, nil
+		return nil
 	}
 	enc, err := ianaindex.IANA.Encoding(name)
 	if err != nil || enc == nil {
 		enc, err = htmlindex.Get(name)
 	}
 	if err != nil || enc == nil {
-		return nil, &documentError{
+		s.unknown = &documentError{
 			text:  name,
 			cause: &Throwable{Class: ClassUnsupportedCode, Message: name},
 		}
+		return nil
 	}
-	return enc, nil
+	return enc
 }
 
 // fill makes at least one more byte readable; false at the end or at s.err.
@@ -174,6 +174,9 @@ func (s *source) validate() bool {
 // the byte after them in the words of Xerces' UTF8Reader. An incomplete rune at
 // the end is an error only when last is set.
 func checkUTF8(b []byte, last bool) (int, error) {
+	if utf8.Valid(b) {
+		return len(b), nil
+	}
 	i := 0
 	for i < len(b) {
 		if b[i] < utf8.RuneSelf {
@@ -230,20 +233,24 @@ func malformedBytes(text string) error {
 // advance moves a position over b. "\r\n" is one line end; columns are UTF-16
 // units.
 func advance(b []byte, line, col int, afterCR bool) (int, int, bool) {
-	for _, c := range b {
-		switch {
-		case c == '\n' && afterCR:
-		case c == '\n' || c == '\r':
-			line++
-			col = 1
-		case c >= 0xF0:
-			col += 2
-		case c < 0x80 || c >= 0xC0:
-			col++
-		}
-		afterCR = c == '\r'
+	if len(b) == 0 {
+		return line, col, afterCR
 	}
-	return line, col, afterCR
+	ends := bytes.Count(b, []byte{'\n'})
+	if cr := bytes.Count(b, []byte{'\r'}); cr > 0 {
+		ends += cr - bytes.Count(b, []byte{'\r', '\n'})
+	}
+	if afterCR && b[0] == '\n' {
+		ends--
+	}
+	if last := bytes.LastIndexAny(b, "\r\n"); last >= 0 {
+		b, col = b[last:], 1
+		afterCR = b[0] == '\r' && len(b) == 1
+		b = b[1:]
+	} else {
+		afterCR = false
+	}
+	return line + ends, col + utf16Len(b), afterCR
 }
 
 // where is the position of the next unread byte.
@@ -302,7 +309,8 @@ func (s *source) rune() (rune, int) {
 }
 
 // documentError is org.dom4j.DocumentException: the report is not readable as
-// XML. With located the text is that of a SAXParseException at line and col.
+// XML. With located the text is that of a SAXParseException at line and col; line
+// -1 is Xerces' answer when it does not know.
 type documentError struct {
 	text      string
 	located   bool
@@ -324,7 +332,10 @@ func (e *documentError) message() string {
 func (e *documentError) trace() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %s\n", ClassDocument, e.message())
-	if e.located {
+	switch {
+	case e.located && e.line < 0:
+		fmt.Fprintf(&b, "Caused by: %s; %s\n", ClassSAXParse, e.text)
+	case e.located:
 		fmt.Fprintf(&b, "Caused by: %s; lineNumber: %d; columnNumber: %d; %s\n", ClassSAXParse, e.line, e.col, e.text)
 	}
 	for c := e.cause; c != nil; c = c.Cause {

@@ -1,7 +1,5 @@
 package junit
 
-import "strings"
-
 // attrs are the attributes of one start tag.
 type attrs struct {
 	list []attr
@@ -54,6 +52,22 @@ func (s *scanner) name() (string, error) {
 	}
 }
 
+// colonName reads a Name, which may hold colons.
+func (s *scanner) colonName() (string, error) {
+	n, err := s.name()
+	for err == nil && (n != "" || s.has(":")) && s.skip(":") {
+		s.lit = s.lit[:0]
+		for r, w := s.rune(); w > 0 && isNameChar(r) && len(s.lit) < s.lim.MaxName; r, w = s.rune() {
+			s.lit = append(s.lit, s.buf[s.pos:s.pos+w]...)
+			s.pos += w
+		}
+		if n += ":" + string(s.lit); len(n) > s.lim.MaxName {
+			return "", s.fail("A name is longer than %d bytes, the limit of this agent.", s.lim.MaxName)
+		}
+	}
+	return n, err
+}
+
 // intern keeps one copy of each short name, for a bounded number of names.
 func (s *scanner) intern(b []byte) string {
 	if v, ok := s.names[string(b)]; ok {
@@ -81,6 +95,10 @@ func (s *scanner) qname() (raw, prefix, local string, err error) {
 	}
 	raw = prefix + ":" + local
 	if local == "" {
+		for r, n := s.rune(); n > 0 && isNameChar(r) && len(raw) < s.lim.MaxName; r, n = s.rune() {
+			raw += string(r)
+			s.pos += n
+		}
 		return "", "", "", s.fail(`Element or attribute "%s" do not match QName production: QName::=(NCName:)?NCName.`, raw)
 	}
 	return s.intern([]byte(raw)), prefix, local, nil
@@ -310,113 +328,4 @@ func (s *scanner) resolve(raw, prefix string) error {
 		return s.fail(`Attribute "%s" was already specified for element "%s".`, s.dup, raw)
 	}
 	return nil
-}
-
-// declaration reads "<?xml …?>" if the document starts with one.
-func (s *scanner) declaration() error {
-	if !s.has("<?xml ") && !s.has("<?xml\t") && !s.has("<?xml\n") && !s.has("<?xml\r") {
-		return nil
-	}
-	s.pos += len("<?xml")
-	var version, encoding string
-	last := -1
-	order := []string{"version", "encoding", "standalone"}
-	for {
-		space := s.skipSpace()
-		if s.skip("?>") {
-			break
-		}
-		k := last + 1
-		for k < len(order) && !s.has(order[k]) {
-			k++
-		}
-		if k == len(order) {
-			if _, ok := s.peek(); !ok {
-				return s.ended(eofInMarkup)
-			}
-			if last < 0 {
-				return s.fail("The version is required in the XML declaration.")
-			}
-			return s.fail("A pseudo attribute name is expected.")
-		}
-		name := order[k]
-		s.pos += len(name)
-		value, err := s.pseudoValue(name)
-		if err != nil {
-			return err
-		}
-		switch {
-		case !space:
-			return s.fail("White space is required before the %s pseudo attribute in the XML declaration.", name)
-		case last < 0 && k > 0:
-			return s.fail("The version is required in the XML declaration.")
-		case k == 0 && value != "1.0" && value != "1.1":
-			return s.fail(`XML version "%s" is not supported, only XML 1.0 is supported.`, value)
-		case k == 0:
-			version = value
-		case k == 1:
-			encoding = value
-		case value != "yes" && value != "no":
-			return s.fail(`The standalone document declaration value must be "yes" or "no", not "%s".`, value)
-		default:
-			s.dtd.standalone = value == "yes"
-		}
-		last = k
-	}
-	if version == "" {
-		return s.fail("The version is required in the XML declaration.")
-	}
-	s.v11 = version == "1.1"
-	if encoding != "" && !validEncodingName(encoding) {
-		return s.fail(`Invalid encoding name "%s".`, encoding)
-	}
-	if u := strings.ToUpper(encoding); s.oneByte && (strings.HasPrefix(u, "UTF-16") || strings.HasPrefix(u, "ISO-10646-UCS")) {
-		return s.fail("Content is not allowed in prolog.")
-	}
-	return nil
-}
-
-func (s *scanner) pseudoValue(name string) (string, error) {
-	s.skipSpace()
-	if !s.skip("=") {
-		if _, ok := s.peek(); !ok {
-			return "", s.ended(eofInMarkup)
-		}
-		return "", s.fail(`The ' = ' character must follow "%s" in the XML declaration.`, name)
-	}
-	s.skipSpace()
-	quote, ok := s.peek()
-	switch {
-	case !ok:
-		return "", s.ended(eofInMarkup)
-	case quote != '"' && quote != '\'':
-		return "", s.fail(`The value following "%s" in the XML declaration must be a quoted string.`, name)
-	}
-	s.pos++
-	var v []byte
-	for {
-		c, ok := s.peek()
-		switch {
-		case !ok:
-			return "", s.ended(eofInMarkup)
-		case c == quote:
-			s.pos++
-			return string(v), nil
-		case len(v) > 256 || c == '<' || c == '>':
-			return "", s.fail(`The closing quote in the value following "%s" in the XML declaration is missing.`, name)
-		}
-		v = append(v, c)
-		s.pos++
-	}
-}
-
-func validEncodingName(n string) bool {
-	for i := 0; i < len(n); i++ {
-		c := n[i]
-		letter := c|0x20 >= 'a' && c|0x20 <= 'z'
-		if !letter && (i == 0 || !(c >= '0' && c <= '9' || c == '.' || c == '_' || c == '-')) {
-			return false
-		}
-	}
-	return n != ""
 }
