@@ -345,3 +345,18 @@ func TestPingIsAnsweredOrEndsTheChannel(t *testing.T) {
 	require.Len(t, answered, 8)
 	<-c.Done()
 }
+
+// A reader that asks for no bytes gets none: its buffer is full.
+func TestPullingNothing(t *testing.T) {
+	c, _ := pair(t, func(ctx context.Context, call *remoting.Call) (jser.Value, error) {
+		r, err := call.Reader(ctx, call.Callable.Get("out"))
+		if err != nil {
+			return nil, err
+		}
+		n, err := r.Read(nil)
+		return jser.Integer(int32(n)), err
+	})
+	v, err := c.UserCall(t.Context(), echo(remoting.InputStream(c.ExportReader(strings.NewReader("x"))), ""), "", 0, 0)
+	require.NoError(t, err)
+	require.Equal(t, int32(0), jser.Unbox(v))
+}

@@ -293,7 +293,10 @@ func (c *Channel) serveRead(ctx context.Context, call *Call, o *jser.Object) []b
 	if e == nil || e.source == nil {
 		return c.encodePlain(call, nil, Throwable(Errorf(IOExceptionClass, "Stream is already closed (no object %d)", o.Int("oid"))))
 	}
-	buf := make([]byte, max(1, min(int(o.Int("len")), 128<<10)))
+	buf := make([]byte, max(0, min(int(o.Int("len")), 128<<10)))
+	if len(buf) == 0 { // InputStream.readAllBytes asks so when its buffer is full
+		return c.encodePlain(call, jser.New(inBufferDesc, int32(0), emptyBytes), nil)
+	}
 	s := e.source
 	s.mu.Lock()
 	defer s.mu.Unlock()
