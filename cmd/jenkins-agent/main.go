@@ -38,6 +38,7 @@ func (e *usageError) Error() string { return e.msg }
 func usagef(format string, args ...any) error { return &usageError{fmt.Sprintf(format, args...)} }
 
 func main() {
+	tuneMemory()
 	os.Exit(run(os.Args, os.Stdout, os.Stderr))
 }
 
