@@ -159,6 +159,11 @@ region = eu-west-1
 		p := plan(strings.Replace(config, "[default]", "[default]\nsource_profile=prod\nrole_arn="+arnNonprod, 1), "", irsa, PlanOptions{})
 		require.Equal(t, arnNonprod, target(t, p, "-").Leaf.RoleARN)
 	})
+	t.Run("default with another token role", func(t *testing.T) {
+		p := plan("[default]\nrole_arn="+arnDeep+"\nweb_identity_token_file=/t\n", "", irsa, PlanOptions{})
+		require.Equal(t, arnProd, target(t, p, "-").Leaf.RoleARN, "the variables win, as in the AWS CLI")
+		require.Contains(t, problemText(p), "tools without a profile act as the latter")
+	})
 	t.Run("any depth", func(t *testing.T) {
 		var b strings.Builder
 		b.WriteString("[profile p000]\nrole_arn = " + arnProd + "\nweb_identity_token_file = /t\n")

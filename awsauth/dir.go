@@ -28,7 +28,8 @@ const (
 	statusName   = "agent/status.json"
 	userConfig   = "config"
 	tempPrefix   = ".awsauth-"
-	maxFileBytes = 256 << 10
+	maxFileBytes = 8 << 20   // of a file of ours; the status of very many profiles is large
+	maxForeign   = 256 << 10 // of a file of others to look into
 )
 
 // Dir is a directory to fill.
@@ -317,7 +318,7 @@ func (s *store) sweep() (removed []string) {
 			switch {
 			case strings.HasPrefix(base, tempPrefix):
 				stale = true
-			case dir == cacheDir && isCacheName(base) && s.wrote[name] == (stamp{}):
+			case dir == cacheDir && isCacheName(base) && s.wrote[name] == (stamp{}) && st.Size() <= maxForeign:
 				data, err := s.read(name)
 				stale = err == nil && !validCacheEntry(data)
 				if errors.Is(err, fs.ErrPermission) {

@@ -172,13 +172,24 @@ func (r Reader) checkEnv(rep *Report, c *Config) {
 		rep.add("warn", "region", "no region is set: SDKs other than the CLI fail", "set AWS_REGION")
 	}
 	if c.Generated {
-		if _, err := exec.LookPath("cat"); err != nil {
-			rep.add("fail", "cat", "the image has no `cat`, which the generated config runs", "start the agent with --process-command 'PATH/jenkins-agent awsauth cat' and put the binary into the volume")
+		command := "cat"
+		if words := strings.Fields(c.Profile("default").process()); len(words) > 0 {
+			command = words[0]
+		}
+		if _, err := exec.LookPath(command); err != nil {
+			rep.add("fail", "cat", fmt.Sprintf("the image has no %s, which the generated config runs", command), "start the agent with --process-command 'PATH/jenkins-agent awsauth cat' and put the binary into the volume")
 		}
 		if _, err := os.Stat("/bin/sh"); err != nil {
 			rep.add("warn", "sh", "the image has no /bin/sh, through which the Go and Java SDKs run credential_process", "")
 		}
 	}
+}
+
+func (p *Profile) process() string {
+	if p == nil {
+		return ""
+	}
+	return p.get("credential_process")
 }
 
 func (p *Profile) region() string {

@@ -31,6 +31,7 @@ import (
 type SDKIssuer struct {
 	env      Env
 	http     *http.Client
+	local    *http.Client // for addresses of the pod or node: no proxy
 	endpoint *string
 }
 
@@ -62,7 +63,10 @@ func NewSDKIssuer(env Env) (*SDKIssuer, error) {
 		}
 		t.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
 	}
-	s := &SDKIssuer{env: env, http: &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
+	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	near := t.Clone()
+	near.Proxy = nil
+	s := &SDKIssuer{env: env, http: &http.Client{Transport: t, CheckRedirect: stay}, local: &http.Client{Transport: near, CheckRedirect: stay}}
 	if !strings.EqualFold(env("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"), "true") {
 		if u := env("AWS_ENDPOINT_URL_STS"); u != "" {
 			s.endpoint = aws.String(u)
@@ -74,7 +78,10 @@ func NewSDKIssuer(env Env) (*SDKIssuer, error) {
 }
 
 // Close drops idle connections.
-func (s *SDKIssuer) Close() { s.http.CloseIdleConnections() }
+func (s *SDKIssuer) Close() {
+	s.http.CloseIdleConnections()
+	s.local.CloseIdleConnections()
+}
 
 func (s *SDKIssuer) client(region string, creds aws.CredentialsProvider) *sts.Client {
 	o := sts.Options{Region: region, BaseEndpoint: s.endpoint, HTTPClient: s.http, Credentials: creds, Retryer: skewRetryer()}
@@ -132,7 +139,7 @@ func (s *SDKIssuer) Issue(ctx context.Context, r Request) (Grant, error) {
 	case KindContainer:
 		return s.container(ctx)
 	case KindInstance:
-		return provided(ctx, ec2rolecreds.New(func(o *ec2rolecreds.Options) { o.Client = imds.New(imds.Options{HTTPClient: s.http}) }))
+		return provided(ctx, ec2rolecreds.New(func(o *ec2rolecreds.Options) { o.Client = imds.New(imds.Options{HTTPClient: s.local}) }))
 	}
 	return Grant{}, &IssueError{Message: "no way to obtain " + r.Kind}
 }
@@ -144,7 +151,7 @@ func (s *SDKIssuer) container(ctx context.Context) (Grant, error) {
 		uri = "http://169.254.170.2" + s.env("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI")
 	}
 	return provided(ctx, endpointcreds.New(uri, func(o *endpointcreds.Options) {
-		o.HTTPClient = s.http
+		o.HTTPClient = s.local
 		o.Retryer = aws.NopRetryer{}
 		o.AuthorizationTokenProvider = endpointcreds.TokenProviderFunc(func() (string, error) {
 			if f := s.env("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"); f != "" {
