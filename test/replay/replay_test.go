@@ -1,0 +1,188 @@
+package replay
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/footman-ci/footman/remoting"
+	"github.com/footman-ci/footman/remoting/hudson"
+	"github.com/footman-ci/footman/remoting/jser"
+	"github.com/footman-ci/footman/remoting/remotingtest"
+)
+
+// scenarios are the recordings that are played. To play another, add its line.
+var scenarios = []string{
+	"01-connect-init",
+	"02-freestyle-shell-archive",
+	"03-pipeline-sh",
+	"04-sh-abort",
+	"05-sh-timeout",
+	"06-files",
+	"16-parallel",
+	"17-big-log",
+	"22-error-paths",
+	"23-use-watching",
+	"27-freestyle-abort",
+	"31-big-transfer",
+	"32-idle-ping",
+}
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// unplayed says that a scenario was left out, so that the tables can't be
+// checked.
+var unplayed atomic.Bool
+
+func fixturesDir() string {
+	if d := os.Getenv("REPLAY_FIXTURES"); d != "" {
+		return d // a child that can't see the sources
+	}
+	return fixtures
+}
+
+func TestReplay(t *testing.T) {
+	list := scenarios
+	if more := os.Getenv("REPLAY_SCENARIO"); more != "" {
+		list = []string{more} // any other recording, to see what is missing
+	}
+	t.Run("all", func(t *testing.T) {
+		for _, name := range list {
+			ran := false
+			t.Cleanup(func() {
+				if !ran {
+					unplayed.Store(true)
+				}
+			})
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				defer func() { ran = !t.Skipped() }()
+				if unprivileged[name] && os.Getenv("REPLAY_ROOT") == "" {
+					asNobody(t, name)
+					return
+				}
+				replay(t, name)
+			})
+		}
+	})
+	reportUsage(t)
+	if len(list) == len(scenarios) && !t.Failed() && !unplayed.Load() {
+		checkTables(t)
+	}
+}
+
+// replay plays one session against an agent in this process.
+func replay(t *testing.T, name string) {
+	s, err := loadSession(name)
+	require.NoError(t, err)
+	salt := make([]byte, 8)
+	_, _ = rand.Read(salt)
+	started := time.Now()
+	n := &names{recorded: s.recorded, started: started, cookies: hex.EncodeToString(salt)}
+	root := agentRoot(t, s, n)
+	n.add("pkill -KILL -f", disarmed)
+
+	agent := &hudson.Agent{Log: slog.New(slog.DiscardHandler), Version: "3352.v17a_fb_4b_2773f", WorkDir: filepath.Join(root, s.node),
+		Protocol: func() string { return "WebSocket" }, Environ: recordedEnviron(t, s, n)}
+	ct, at := remotingtest.Transports()
+	ch := remoting.NewChannel(at, remoting.Config{Handler: hudson.NewTable(agent), Log: agent.Log})
+	p := newPeer(ct, s)
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		_ = ch.Serve(context.Background())
+		_ = at.Close()
+		ch.Wait()
+	}()
+	done := make(chan struct{})
+	go func() { defer close(done); p.serve(served) }()
+	t.Cleanup(func() {
+		_ = ct.Close()
+		<-served
+		<-done
+		killLeftovers(root)
+	})
+
+	d := newDriver(t, s, p, ch, n)
+	d.play()
+	d.finish(root)
+
+	left := undeclared(name, d)
+	for _, x := range left {
+		t.Errorf("%s: %s", name, x)
+	}
+	for class, n := range d.skipped {
+		t.Logf("not native yet: %d × %s (%s)", n, class, notNative[class])
+		usedMu.Lock()
+		usedNotNative[class] += n
+		usedMu.Unlock()
+	}
+	t.Logf("%s: %d commands, %d requests sent, %d differences (%d declared), %.1f s", name, len(s.commands), len(d.sent), len(d.diffs),
+		len(d.diffs)-len(left), time.Since(started).Seconds())
+}
+
+// agentRoot makes the directory that stands for the recorded one of all agents.
+func agentRoot(t *testing.T, s *session, n *names) string {
+	root := os.Getenv("REPLAY_ROOT")
+	if root == "" {
+		root = newRoot(t, s)
+	}
+	n.add(s.base, root)
+	return root
+}
+
+// newRoot makes a directory whose path is as long as the recorded one, so that
+// lengths of paths stay.
+func newRoot(t *testing.T, s *session) string {
+	random := make([]byte, 8)
+	_, _ = rand.Read(random)
+	root := filepath.Join(os.TempDir(), "replay-"+hex.EncodeToString(random))
+	if len(root) > len(s.base) && len(root)-len(s.base) <= 8 {
+		root = root[:len(s.base)]
+	}
+	require.NoError(t, os.Mkdir(root, 0o755))
+	t.Cleanup(func() {
+		_ = filepath.WalkDir(root, func(p string, e os.DirEntry, err error) error {
+			if e != nil && e.IsDir() {
+				_ = os.Chmod(p, 0o755)
+			}
+			return nil
+		})
+		_ = os.RemoveAll(root)
+	})
+	require.NoError(t, os.MkdirAll(filepath.Join(root, s.node), 0o755))
+	require.NoError(t, os.MkdirAll(filepath.Join(root, "home"), 0o755))
+	return root
+}
+
+// recordedEnviron is the environment of the recorded agent, as GetEnvVars
+// shows it.
+func recordedEnviron(t *testing.T, s *session, n *names) []string {
+	env := map[string]string{"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": n.ours(s.base + "/home"), "LANG": "C.UTF-8", "USER": "jenkins", "LOGNAME": "jenkins"}
+	for _, c := range s.commands {
+		if c.Dir == "a2c" && c.For == "hudson.EnvVars$GetEnvVars" {
+			v, _, err := result(c.obj)
+			require.NoError(t, err)
+			es, err := jser.Map(v)
+			require.NoError(t, err)
+			env = map[string]string{}
+			for _, e := range es {
+				env[e.Key.(string)] = n.ours(e.Value.(string))
+			}
+		}
+	}
+	var out []string
+	for k, v := range env {
+		out = append(out, k+"="+v)
+	}
+	return out
+}
