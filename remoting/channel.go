@@ -27,6 +27,17 @@ type Config struct {
 	// has not taken; default 16 MiB. A peer that keeps its own window stays far
 	// below it.
 	PipeBuffer int
+	// Relay, if set, gets what is not for this end.
+	Relay Relay
+	// UserResponses says that the peer knows neither UserRequest$NormalResponse
+	// nor ExceptionResponse, and is answered with UserResponse. That is a peer
+	// without PROXY_EXCEPTION_FALLBACK in its Capability.
+	UserResponses bool
+	// NoThrottling says that the peer acknowledges nothing and wants no
+	// acknowledgements: one without PIPE_THROTTLING in its Capability. Its pipe
+	// operations are then executed in the order of all commands, as it expects,
+	// so that a slow stream slows the whole channel down.
+	NoThrottling bool
 	// MaxRequests is how many requests of the peer may run at once; default
 	// 10 000. One more is answered with an exception.
 	MaxRequests int
@@ -134,7 +145,10 @@ func (c *Channel) Serve(ctx context.Context) error {
 			c.log.Warn("skipping a command that can't be read", "bytes", len(b), "err", err)
 			continue
 		}
-		if !c.dispatch(cmd) {
+		if c.foreign(cmd) && c.cfg.Relay.Forward(cmd.class, cmd.obj, b) {
+			continue
+		}
+		if !c.dispatch(cmd, b) {
 			return context.Cause(c.ctx)
 		}
 	}
@@ -196,11 +210,11 @@ func (c *Channel) terminate(cause error) {
 
 // dispatch handles one command in the order of arrival. It reports false when
 // the channel has ended.
-func (c *Channel) dispatch(cmd command) bool {
+func (c *Channel) dispatch(cmd command, raw []byte) bool {
 	o := cmd.obj
 	switch cmd.class {
 	case classUserRequest:
-		c.startUserRequest(o)
+		c.startUserRequest(o, raw)
 	case classRPCRequest, classUserRPCRequest:
 		c.start(o, func(ctx context.Context, call *Call) []byte { return c.serveRPC(ctx, call, o) })
 	case classInChunk:
@@ -213,6 +227,8 @@ func (c *Channel) dispatch(cmd command) bool {
 		c.mu.Unlock()
 		if cancel != nil {
 			cancel()
+		} else if c.cfg.Relay != nil {
+			c.cfg.Relay.Forward(cmd.class, o, raw)
 		}
 	case classResponse:
 		c.mu.Lock()
@@ -273,7 +289,7 @@ func (c *Channel) start(o *jser.Object, serve func(context.Context, *Call) []byt
 		defer c.requests.Done()
 		defer cancel()
 		var answer []byte
-		if err := c.inOps.wait(ctx, last); err != nil {
+		if err := c.barrier(ctx, last); err != nil {
 			answer = c.encodeResponse(call, nil, err)
 		} else {
 			answer = c.guard(ctx, call, serve)
@@ -282,9 +298,45 @@ func (c *Channel) start(o *jser.Object, serve func(context.Context, *Call) []byt
 		delete(c.running, call.ID)
 		c.mu.Unlock()
 		call.releaseStreams()
-		_ = c.sendBytes(answer)
+		if answer != nil {
+			_ = c.sendBytes(answer)
+		}
 	}()
 }
+
+// barrier waits for the pipe operations that a request comes after.
+func (c *Channel) barrier(ctx context.Context, ioID int32) error {
+	if err := c.inOps.wait(ctx, ioID); err != nil || c.cfg.Relay == nil || ioID == 0 {
+		return err
+	}
+	return c.cfg.Relay.Barrier(ctx, ioID)
+}
+
+// foreign reports whether a command is about a number of the companion.
+func (c *Channel) foreign(cmd command) bool {
+	if c.cfg.Relay == nil {
+		return false
+	}
+	o := cmd.obj
+	switch cmd.class {
+	case classResponse:
+		return o.Int("id") < FirstID
+	case classPipeConnect:
+		return o.Int("oidRos") < FirstID
+	case classRPCRequest, classUserRPCRequest, classInChunk, classInEOF, classUnexport,
+		classOutChunk, classOutFlush, classOutEOF, classOutUnexport,
+		classWriterChunk, classWriterFlush, classWriterEOF, classWriterUnexport:
+		oid := o.Int("oid")
+		return oid > 1 && oid < FirstID
+	case classOutAck, classWriterAck, classOutDead, classWriterDead:
+		// The oid is the controller's: it is for whoever wrote there.
+		return c.window(o.Int("oid"), false) == nil
+	}
+	return false
+}
+
+// SendRaw writes a command that was encoded elsewhere.
+func (c *Channel) SendRaw(command []byte) error { return c.sendBytes(command) }
 
 // guard turns a panic of a handler into an exception for the one call.
 func (c *Channel) guard(ctx context.Context, call *Call, serve func(context.Context, *Call) []byte) (answer []byte) {

@@ -1,6 +1,10 @@
 package remoting
 
-import "github.com/footman-ci/footman/remoting/jser"
+import (
+	"bytes"
+
+	"github.com/footman-ci/footman/remoting/jser"
+)
 
 // Class names of commands and of what they carry.
 const (
@@ -61,9 +65,18 @@ type command struct {
 	obj   *jser.Object
 }
 
+// isCreatedAt names the stack trace that most commands carry.
+func isCreatedAt(d *jser.ClassDesc) bool { return d.Name == "hudson.remoting.Command$Source" }
+
 // parseCommand decodes a command. The bytes may be reused afterwards.
 func parseCommand(stream []byte, lim jser.Limits) (command, error) {
-	v, err := jser.Decode(stream, jser.Options{Limits: lim, NoDefaults: noDefaults})
+	opt := jser.Options{Limits: lim, NoDefaults: noDefaults}
+	// createdAt, a stack trace, is half of most commands and says something only
+	// in NotifyDeadWriter.
+	if !bytes.Contains(stream[:min(len(stream), 128)], []byte("$NotifyDeadWriter")) {
+		opt.Skip = isCreatedAt
+	}
+	v, err := jser.Decode(stream, opt)
 	if err != nil {
 		return command{}, err
 	}

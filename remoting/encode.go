@@ -48,6 +48,7 @@ var (
 	inBufferDesc = jser.Serializable("hudson.remoting.ProxyInputStream$Buffer", 1, nil, jser.Prim("len", 'I'), jser.Ref("buf", "[B"))
 
 	normalResponseDesc    = jser.Serializable(classNormalResponse, 1, nil, jser.Ref("response", "[B"))
+	userResponseDesc      = jser.Serializable(classUserResponse, 1, nil, jser.Prim("isException", 'Z'), jser.Ref("response", "[B"))
 	exceptionResponseDesc = jser.Serializable(classExceptionResponse, 1, nil, jser.Ref("proxyResponse", "[B"), jser.Ref("rawResponse", "[B"))
 
 	remoteLoaderDesc = jser.Serializable("hudson.remoting.RemoteClassLoader$RemoteIClassLoader", 1, nil, jser.Prim("oid", 'I'))

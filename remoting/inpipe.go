@@ -86,7 +86,8 @@ func (c *Channel) SyncIO(ctx context.Context) error { return c.inOps.wait(ctx, c
 
 // sink is the receiving end of an exported OutputStream.
 type sink interface {
-	// push takes one operation in the order of arrival and never blocks.
+	// push takes one operation in the order of arrival. It never blocks, unless
+	// the peer can't be throttled otherwise (Config.NoThrottling).
 	push(op inOp)
 	// abort drops what is queued: the peer or the channel is gone.
 	abort(cause error)
@@ -153,7 +154,7 @@ func chars(v jser.Value) ([]byte, int) {
 }
 
 func (c *Channel) ack(oid int32, n int) {
-	if n == 0 {
+	if n == 0 || c.cfg.NoThrottling {
 		return
 	}
 	_ = c.send(func(dst []byte) []byte { return ackTemplate.append(dst, oid, int32(n)) })
@@ -161,6 +162,9 @@ func (c *Channel) ack(oid int32, n int) {
 
 // refuseChunk tells a writer that its data went nowhere.
 func (c *Channel) refuseChunk(oid int32, n int, why error) {
+	if c.cfg.NoThrottling {
+		return // it would not know the command either
+	}
 	// NotifyDeadWriter carries the reason as the cause of createdAt.
 	cause := jser.Throwable(IOExceptionClass, why.Error(), nil)
 	_ = c.sendObject(jser.New(outDeadDesc, jser.Throwable(jser.ExceptionClass, nil, cause), oid))
@@ -194,6 +198,13 @@ func (c *Channel) ExportWriter(w io.Writer) int32 {
 }
 
 func (s *writerSink) push(op inOp) {
+	if s.c.cfg.NoThrottling {
+		s.mu.Lock()
+		dead := s.dead
+		s.mu.Unlock()
+		s.do(op, dead)
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.queued+len(op.data) > s.c.cfg.PipeBuffer && s.dead == nil {
@@ -289,10 +300,11 @@ type PipeReader struct {
 	owed int // bytes read and not yet acknowledged
 	err  error
 	wake chan struct{}
+	room chan struct{} // data was taken, or nobody will take any
 }
 
 func (c *Channel) newPipeReader(ctx context.Context) *PipeReader {
-	r := &PipeReader{c: c, ctx: ctx, wake: make(chan struct{}, 1)}
+	r := &PipeReader{c: c, ctx: ctx, wake: make(chan struct{}, 1), room: make(chan struct{}, 1)}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.oid = c.exports.add(&exported{sink: r})
@@ -300,6 +312,9 @@ func (c *Channel) newPipeReader(ctx context.Context) *PipeReader {
 }
 
 func (r *PipeReader) push(op inOp) {
+	if r.c.cfg.NoThrottling && op.kind == opChunk {
+		r.waitForRoom()
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch op.kind {
@@ -326,6 +341,23 @@ func (r *PipeReader) push(op inOp) {
 	r.signal()
 }
 
+// waitForRoom holds a peer back that can't be told to wait.
+func (r *PipeReader) waitForRoom() {
+	for {
+		r.mu.Lock()
+		full := r.held > r.c.cfg.PipeBuffer/2 && r.err == nil
+		r.mu.Unlock()
+		if !full {
+			return
+		}
+		select {
+		case <-r.room:
+		case <-r.ctx.Done():
+			return
+		}
+	}
+}
+
 func (r *PipeReader) fail(err error) {
 	if r.err == nil {
 		r.err = err
@@ -335,6 +367,13 @@ func (r *PipeReader) fail(err error) {
 func (r *PipeReader) signal() {
 	select {
 	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (r *PipeReader) makeRoom() {
+	select {
+	case r.room <- struct{}{}:
 	default:
 	}
 }
@@ -357,6 +396,7 @@ func (r *PipeReader) Read(p []byte) (int, error) {
 				r.bufs = r.bufs[1:]
 			}
 			r.held -= n
+			r.makeRoom()
 			r.owed += n
 			ack := 0
 			if r.owed >= 32<<10 || len(r.bufs) == 0 {
@@ -388,6 +428,7 @@ func (r *PipeReader) Close() error {
 	r.fail(io.ErrClosedPipe)
 	owed := r.held + r.owed
 	r.bufs, r.held, r.owed = nil, 0, 0
+	r.makeRoom()
 	r.mu.Unlock()
 	if open || owed > 0 {
 		// The sink stays exported until EOF: later chunks are refused one by

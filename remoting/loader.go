@@ -51,7 +51,7 @@ func (l *loaderReader) classDesc(d *jser.ClassDesc) error {
 // decodePayload reads the stream inside a UserRequest or its response.
 func decodePayload(stream []byte, lim jser.Limits) (jser.Value, error) {
 	var l loaderReader
-	return jser.Decode(stream, jser.Options{Limits: lim, NoDefaults: noDefaults, OnClassDesc: l.classDesc})
+	return jser.Decode(stream, jser.Options{Limits: lim, NoDefaults: noDefaults, OnClassDesc: l.classDesc, Skip: isCreatedAt})
 }
 
 // encodePayload writes the stream inside a UserRequest or its response.

@@ -2,6 +2,7 @@ package remoting
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 
@@ -19,7 +20,10 @@ type Call struct {
 	// answer are looked up there. A handler that unwraps a callable sets it to
 	// the loader of what it found (ClassDesc.Mark).
 	Loader int32
+	// Raw is the whole command, kept only when the channel has a Relay.
+	Raw []byte
 
+	foreign bool         // refers to an object of the companion
 	io      atomic.Int32 // last pipe operation sent for this call
 	streams []*remoteRef
 }
@@ -35,11 +39,20 @@ func (call *Call) NoteIO(ioID int32) {
 	}
 }
 
-func (c *Channel) startUserRequest(o *jser.Object) {
+func (c *Channel) startUserRequest(o *jser.Object, raw []byte) {
+	if c.cfg.Relay != nil {
+		raw = append([]byte(nil), raw...)
+	} else {
+		raw = nil
+	}
 	c.start(o, func(ctx context.Context, call *Call) []byte {
+		call.Raw = raw
 		call.Text = o.Str("toString")
 		call.Loader = proxyOID(o.Get("classLoaderProxy"))
 		v, err := c.serveUser(ctx, call, o)
+		if errors.Is(err, ErrAnswered) {
+			return nil
+		}
 		return c.encodeResponse(call, v, err)
 	})
 }
@@ -65,7 +78,14 @@ func (c *Channel) serveUser(ctx context.Context, call *Call, o *jser.Object) (js
 		c.loader.CompareAndSwap(0, call.Loader)
 	}
 	call.collectStreams(v)
-	if callable.Class.Is(classRPCRequest) {
+	isRPC := callable.Class.Is(classRPCRequest)
+	if oid := callable.Int("oid"); isRPC && oid > 1 && oid < FirstID {
+		call.foreign = true
+	}
+	switch {
+	case call.foreign && c.cfg.Relay != nil:
+		return c.cfg.Relay.Serve(ctx, call, nil)
+	case isRPC:
 		return c.invoke(ctx, call, callable)
 	}
 	return c.cfg.Handler.Handle(ctx, call)
@@ -107,6 +127,9 @@ func (c *Channel) invoke(ctx context.Context, call *Call, o *jser.Object) (jser.
 
 // encodeResponse makes the Response to a UserRequest.
 func (c *Channel) encodeResponse(call *Call, v jser.Value, err error) []byte {
+	if c.cfg.UserResponses {
+		return c.encodeUserResponse(call, v, err)
+	}
 	if err == nil {
 		if v == nil {
 			return responseTemplate.appendBytes(nil, nullPayload, call.ID, call.io.Load())
@@ -131,6 +154,40 @@ func (c *Channel) encodeResponse(call *Call, v jser.Value, err error) []byte {
 		rawValue = jser.ByteArray(raw)
 	}
 	return c.encodePlain(call, jser.New(exceptionResponseDesc, jser.ByteArray(proxy), rawValue), nil)
+}
+
+// encodeUserResponse makes the Response to a UserRequest for old peers
+// (hudson.remoting.UserResponse). They have no fallback for an exception whose
+// class they don't know, so only the JDK's are sent as they are.
+func (c *Channel) encodeUserResponse(call *Call, v jser.Value, err error) []byte {
+	if err == nil {
+		if payload, encErr := encodePayload(v, call.Loader); encErr == nil {
+			return c.encodePlain(call, jser.New(userResponseDesc, false, jser.ByteArray(payload)), nil)
+		} else {
+			err = fmt.Errorf("footman: the answer to %s can't be written: %w", call.Text, encErr)
+		}
+	}
+	t := Throwable(err)
+	payload, encErr := encodePayload(t, call.Loader)
+	if encErr != nil || !onlyJDK(t) {
+		payload, _ = encodePayload(jser.Throwable(IOExceptionClass, throwableText(t), nil), call.Loader)
+	}
+	return c.encodePlain(call, jser.New(userResponseDesc, true, jser.ByteArray(payload)), nil)
+}
+
+// onlyJDK reports whether an exception and its causes are classes of the JDK.
+func onlyJDK(t *jser.Object) bool {
+	for depth := 0; t != nil; depth++ {
+		if !isJDK(t.Class) || depth > 100 {
+			return false
+		}
+		cause := t.Obj("cause")
+		if cause == t {
+			break
+		}
+		t = cause
+	}
+	return true
 }
 
 // encodePlain makes a Response whose value or exception is in its own stream.

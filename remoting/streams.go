@@ -38,6 +38,9 @@ func (call *Call) collectStreams(v jser.Value) {
 				call.streams = append(call.streams, &remoteRef{node: v})
 				return
 			case classInvocationHandler:
+				if oid := v.Int("oid"); v.Bool("goingHome") && oid > 1 && oid < FirstID {
+					call.foreign = true
+				}
 				if !v.Bool("goingHome") && !v.Bool("autoUnexportByCaller") {
 					call.streams = append(call.streams, &remoteRef{node: v, oid: v.Int("oid")})
 				}
@@ -181,7 +184,11 @@ func (call *Call) Reader(ctx context.Context, v jser.Value) (io.ReadCloser, erro
 		if len(extra) == 2 { // greedy: a Pipe follows
 			return call.Reader(ctx, extra[1])
 		}
-		oid, ok := jser.BlockInt32(extra, 1)
+		at := 1 // behind the flag for greedy
+		if len(extra) == 1 && len(blockOf(extra[0])) == 4 {
+			at = 0 // before GREEDY_REMOTE_INPUTSTREAM there was no flag
+		}
+		oid, ok := jser.BlockInt32(extra, at)
 		if !ok {
 			return nil, bad
 		}
@@ -205,6 +212,11 @@ func (call *Call) Reader(ctx context.Context, v jser.Value) (io.ReadCloser, erro
 	return p, err
 }
 
+func blockOf(v jser.Value) jser.Block {
+	b, _ := v.(jser.Block)
+	return b
+}
+
 // connectPipe asks the writer of a pipe to send its data to us.
 func (c *Channel) connectPipe(ctx context.Context, oidRos int32) (*PipeReader, error) {
 	r := c.newPipeReader(ctx)
@@ -213,6 +225,27 @@ func (c *Channel) connectPipe(ctx context.Context, oidRos int32) (*PipeReader, e
 		return nil, err
 	}
 	return r, nil
+}
+
+// Disown leaves all that came with the call to somebody else, who executes it.
+func (call *Call) Disown() {
+	for _, r := range call.streams {
+		r.kept = true
+	}
+}
+
+// Pipes lists the oids of the pipes that the call is to write to: somebody
+// reads at their other end and waits for an end.
+func (call *Call) Pipes() []int32 {
+	var oids []int32
+	for _, r := range call.streams {
+		if r.node.Class.Name == classPipe {
+			if out, oid, ok := pipeOID(r.node); ok && out {
+				oids = append(oids, oid)
+			}
+		}
+	}
+	return oids
 }
 
 // Keep says that the call's handler keeps a stream or proxy, which is then
