@@ -153,7 +153,7 @@ func NewPlan(c *Config, env Env, o PlanOptions) *Plan {
 			if !d.Pod {
 				def = d
 			}
-		} else if d.Leaf != nil && d.Leaf != pod.Leaf {
+		} else if d.Leaf != nil && pod.Leaf != nil && d.Leaf != pod.Leaf {
 			b.warnf(c.profiles["default"], "[default] has %s, AWS_ROLE_ARN %s: tools without a profile act as the latter, and so does [default] of the generated config", d.Leaf.RoleARN, pod.Leaf.RoleARN)
 		}
 	}

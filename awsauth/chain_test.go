@@ -164,6 +164,11 @@ region = eu-west-1
 		require.Equal(t, arnProd, target(t, p, "-").Leaf.RoleARN, "the variables win, as in the AWS CLI")
 		require.Contains(t, problemText(p), "tools without a profile act as the latter")
 	})
+	t.Run("variables that are no role", func(t *testing.T) {
+		p := plan("[default]\nrole_arn="+arnDeep+"\nweb_identity_token_file=/t\n", "", map[string]string{"AWS_ROLE_ARN": "x", "AWS_WEB_IDENTITY_TOKEN_FILE": "/t"}, PlanOptions{})
+		require.ErrorContains(t, target(t, p, "-").Err, "AWS_ROLE_ARN: ")
+		require.NotNil(t, target(t, p, "default").Leaf)
+	})
 	t.Run("any depth", func(t *testing.T) {
 		var b strings.Builder
 		b.WriteString("[profile p000]\nrole_arn = " + arnProd + "\nweb_identity_token_file = /t\n")

@@ -140,6 +140,48 @@ if [ "${1:-}" != quick ]; then
   kill "${pids[1]}"
 fi
 
+if [ "${1:-}" != quick ]; then
+  say "JavaScript SDK, Java SDK, Terraform (each where its runtime is)"
+  x=$work/extras; mkdir -p "$x"; cp -r "$repo/test/aws/extras/." "$x/" # lib.sh has a "here" of its own
+  sure() { curl -sf "$AWS_ENDPOINT_URL/moto-api/data.json" >/dev/null || "$tmp/rig/up2.sh" >/dev/null; }
+  sure; mkdir -p "$tmp/home2"; ln -sfn "$tmp/root" "$tmp/home2/.aws"
+  "$agent" awsauth --once --config "$RIG_RUN/config" --aws-dir "$tmp/root" >/dev/null 2>&1
+  other=""
+  if command -v npm >/dev/null && (cd "$x/js" && { [ -d node_modules ] || npm install --silent --no-audit --no-fund >/dev/null 2>&1; }); then other="$other js"; else echo "INFO no npm, or it cannot install: the JavaScript SDK is left out"; fi
+  if command -v mvn >/dev/null && (cd "$x/java" && { [ -f cp.txt ] || mvn -q -B dependency:build-classpath -Dmdep.outputFile=cp.txt >/dev/null 2>&1; }); then other="$other java"; else echo "INFO no mvn, or it cannot install: the Java SDK is left out"; fi
+  if command -v terraform >/dev/null; then other="$other tf"; else echo "INFO no terraform: left out"; fi
+  js() { node --no-warnings "$x/js/probe.mjs" 2>&1; }
+  java_() { java -Duser.home="$HOME" -cp "$(cat "$x/java/cp.txt")" "$x/java/Probe.java" 2>/dev/null; }
+  # Terraform's own S3 backend, with the state in a bucket of moto; the caller is read from moto's log.
+  tf() {
+    rm -rf "$tmp/tf"; mkdir "$tmp/tf"
+    cat >"$tmp/tf/main.tf" <<V
+terraform {
+  backend "s3" {
+    bucket         = "awsauth-tfstate"
+    key            = "x"
+    region         = "us-east-1"
+    use_path_style = true
+    endpoints      = { s3 = "$AWS_ENDPOINT_URL", sts = "$AWS_ENDPOINT_URL", iam = "$AWS_ENDPOINT_URL" }
+  }
+}
+V
+    (cd "$tmp/tf" && CHECKPOINT_DISABLE=1 TF_CLI_CONFIG_FILE=/dev/null terraform init -no-color -input=false >"$tmp/tf.log" 2>&1)
+    local id; id=$(tail -c +$((MARK + 1)) "$LOGF" | grep '"s3"' | tail -1 | grep -o '"akid": "[A-Z0-9]*' | cut -d'"' -f4)
+    [ "$id" = "$(sed 's/.*"AccessKeyId":"\([A-Z0-9]*\)".*/\1/' "$tmp/root/agent/$1.json")" ] && echo "arn: the key of $1 is assumed-role/${2}/" || echo "key ${id:-none}: $(tail -2 "$tmp/tf.log" | tr '\n' ' ')"
+  }
+  cured() { env HOME="$tmp/home2" AWS_CONFIG_FILE="$tmp/root/agent/config" AWS_ROLE_ARN= AWS_WEB_IDENTITY_TOKEN_FILE= AWS_PROFILE="$1" "${@:2}"; }
+  cured nonprod "$RIG_VENV/bin/aws" s3 mb s3://awsauth-tfstate >/dev/null 2>&1
+  for t in $other; do
+    for pr in nonprod:jenkins-deploy-role deep:sandbox-role; do
+      p=${pr%%:*} role=${pr#*:}
+      mark
+      got=$(export HOME=$tmp/home2 AWS_CONFIG_FILE=$tmp/root/agent/config AWS_ROLE_ARN= AWS_WEB_IDENTITY_TOKEN_FILE= AWS_PROFILE=$p; case $t in js) js;; java) java_;; tf) tf "$p" "$role";; esac)
+      if grep -q "assumed-role/$role/" <<<"$got" && [ "$(assumes)" = 0 ]; then pass "$t AWS_PROFILE=$p: 0 AssumeRole"; else fail "$t AWS_PROFILE=$p: $got [$(seen)]"; fi
+    done
+  done
+fi
+
 say "parser and keys against botocore"
 (cd "$repo" && AWSAUTH_PYTHON="$RIG_VENV/bin/python" go test -count=1 -v -run 'TestAgainstBotocore' ./awsauth) >"$tmp/botocore" 2>&1 && grep -q '^--- PASS' "$tmp/botocore" && pass "$(grep -o '[0-9]* configs.*' "$tmp/botocore" | head -1)" || { fail "botocore differs"; tail -40 "$tmp/botocore"; }
 
