@@ -53,8 +53,15 @@ func (d *dialled) refuseWith(err error) { d.refuse.Store(&err) }
 func start(t *testing.T, e *remoting.Engine) (stop context.CancelCauseFunc, ended chan error) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	ended = make(chan error, 1)
-	go func() { ended <- e.Run(ctx) }()
-	t.Cleanup(func() { cancel(nil) })
+	finished := make(chan struct{})
+	go func() {
+		defer close(finished)
+		ended <- e.Run(ctx)
+	}()
+	t.Cleanup(func() {
+		cancel(nil)
+		<-finished
+	})
 	return cancel, ended
 }
 
