@@ -17,6 +17,7 @@ import (
 	"github.com/footman-ci/footman/remoting/hudson"
 	"github.com/footman-ci/footman/remoting/jser"
 	"github.com/footman-ci/footman/remoting/transport"
+	"github.com/footman-ci/footman/remoting/wire"
 )
 
 // remotingVersion is the version of Remoting that we stand for: controllers
@@ -162,7 +163,9 @@ func (a *agent) serveStdio(ctx context.Context) error {
 	}
 	protocol := "Standard in/out"
 	a.protocol.Store(&protocol)
-	ch := remoting.NewChannel(conn, remoting.Config{Handler: a.table(func() {}), Log: a.log})
+	peer := conn.RemoteCapability()
+	ch := remoting.NewChannel(conn, remoting.Config{Handler: a.table(func() {}), Log: a.log,
+		UserResponses: !peer.Has(wire.CapProxyExceptionFallback), NoThrottling: !peer.Has(wire.CapPipeThrottling)})
 	if err := ch.Serve(ctx); err != nil {
 		a.log.Info("Terminated", "reason", err)
 	}

@@ -32,6 +32,11 @@ func scanPreambles(in io.ByteReader, noise io.Writer, limit int) (wire.Capabilit
 			if capability, err = readCapability(in); err != nil {
 				return 0, 0, err
 			}
+		case seen.strip(preambleHudson):
+			// It doesn't know ours either, so that nothing is agreed on.
+			if _, err = readCapability(in); err != nil {
+				return 0, 0, err
+			}
 		case seen.strip(preambleText):
 			return capability, ModeText, nil
 		case seen.strip(preambleBinary):

@@ -35,6 +35,7 @@ func (m Mode) String() string {
 // Preambles, in the order of the wire: first the capability, then the mode.
 const (
 	preambleCapability = "<===[JENKINS REMOTING CAPACITY]===>"
+	preambleHudson     = "<===[HUDSON REMOTING CAPACITY]===>" // what it was called until 2011
 	preambleBinary     = "\x00\x00\x00\x00"
 	preambleText       = "<===[HUDSON TRANSMISSION BEGINS]===>"
 )
