@@ -57,8 +57,8 @@ func (r Reader) Doctor() Report {
 		rep.Dir = dir
 		rep.add("ok", "directory", "filled by the agent: "+dir, "")
 	}
-	r.checkHome(&rep, home, dir)
 	conf := r.checkConfig(&rep, home)
+	r.checkHome(&rep, home, dir, conf)
 	r.checkEnv(&rep, conf)
 	rep.Tools = r.identities(conf, dir)
 	wrong := ""
@@ -84,7 +84,7 @@ func dirOr(dir, home string) string {
 	return filepath.Join(home, ".aws")
 }
 
-func (r Reader) checkHome(rep *Report, home, dir string) {
+func (r Reader) checkHome(rep *Report, home, dir string, c *Config) {
 	set := r.env("HOME")
 	switch {
 	case set == "":
@@ -99,6 +99,9 @@ func (r Reader) checkHome(rep *Report, home, dir string) {
 	if len(r.Dirs) > 0 {
 		rep.add("ok", "home", "asked about "+dir+", while the AWS CLI here looks in "+cache, "")
 		return
+	}
+	if c.Generated && !r.irsa() {
+		return // nobody needs the CLI's cache
 	}
 	rep.add("fail", "home", fmt.Sprintf("the AWS CLI looks for its cache in %s, the agent fills %s", cache, dir), "mount the same emptyDir at "+cache)
 }

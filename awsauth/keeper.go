@@ -81,6 +81,9 @@ type Options struct {
 	Issuer   Issuer       // nil asks AWS
 }
 
+// errGenerated says that the input is our own output.
+var errGenerated = errors.New("this is the config that awsauth generates, not its input: give the ConfigMap's file with --config")
+
 // Keeper resolves the profiles of a config and keeps their files fresh. Its
 // methods may be called from several goroutines, Run and Once from one each.
 type Keeper struct {
@@ -353,7 +356,7 @@ func (k *Keeper) load() error {
 	}
 	c := ParseConfig(config, creds)
 	if c.Generated {
-		return fmt.Errorf("awsauth: %s is the config that awsauth generates, not its input: give the ConfigMap's file with --config", name)
+		return fmt.Errorf("awsauth: %s: %w", name, errGenerated)
 	}
 	again := k.plan != nil
 	k.plan, k.input = NewPlan(c, k.o.Env, PlanOptions{Profiles: k.o.Profiles, AllowEnvironment: k.o.AllowEnvironment}), input

@@ -554,3 +554,35 @@ func TestNew(t *testing.T) {
 	cancel()
 	require.NoError(t, Run(ctx, newPod(t, chainConfig).options()))
 }
+
+// TestStartIsNeverFatal: whatever is wrong, an agent that starts with awsauth
+// goes on at once, and awsauth begins when it can.
+func TestStartIsNeverFatal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPod(t, chainConfig)
+		require.NoError(t, os.Rename(p.config, p.config+".later"))
+		begin := time.Now()
+		k, stop := p.start(t, p.options())
+		<-k.Ready()
+		require.Zero(t, time.Since(begin), "nothing to wait for")
+		require.ErrorContains(t, k.Err(), "no config was read")
+		require.Contains(t, p.log.String(), "config not usable yet")
+		require.NoError(t, os.Rename(p.config+".later", p.config))
+		time.Sleep(12 * time.Second)
+		require.NoError(t, k.Err())
+		stop()
+	})
+	synctest.Test(t, func(t *testing.T) { // the directory is a file, later a directory
+		p := newPod(t, chainConfig)
+		require.NoError(t, os.WriteFile(p.aws, nil, 0o600))
+		k, stop := p.start(t, p.options())
+		<-k.Ready()
+		require.ErrorContains(t, k.Err(), p.aws)
+		require.NoError(t, os.Remove(p.aws))
+		time.Sleep(12 * time.Second)
+		require.NoError(t, k.Err())
+		_, ok := p.process(t, "deep")
+		require.True(t, ok)
+		stop()
+	})
+}

@@ -17,8 +17,9 @@ import (
 // pod. It makes no STS call and writes nothing.
 type Reader struct {
 	Env Env // nil takes the process environment
-	// Dirs to look in; empty takes AWSAUTH_DIR, HOME/.aws, /root/.aws and
-	// /home/jenkins/.aws, the first that an agent filled.
+	// Dirs to look in; empty takes that of AWS_CONFIG_FILE, AWSAUTH_DIR,
+	// HOME/.aws, /run/jenkins-aws, /root/.aws and /home/jenkins/.aws, the first
+	// that an agent filled.
 	Dirs []string
 }
 
@@ -34,7 +35,11 @@ func (r Reader) candidates() []string {
 		return r.Dirs
 	}
 	var c []string
-	for _, d := range []string{r.env("AWSAUTH_DIR"), filepath.Join(homeOf(r.env), ".aws"), "/root/.aws", "/home/jenkins/.aws"} {
+	inUse, ok := strings.CutSuffix(r.env("AWS_CONFIG_FILE"), "/"+configName)
+	if !ok {
+		inUse = ""
+	}
+	for _, d := range []string{inUse, r.env("AWSAUTH_DIR"), filepath.Join(homeOf(r.env), ".aws"), "/run/jenkins-aws", "/root/.aws", "/home/jenkins/.aws"} {
 		if d != "" && !slices.Contains(c, d) {
 			c = append(c, d)
 		}
@@ -186,7 +191,8 @@ type ListEntry struct {
 }
 
 // List plans the config as the agent would and looks at the files of the first
-// filled directory, if there is one.
+// filled directory, if there is one. Where the config is not mounted, as in
+// build containers, it shows what the agent says.
 func (r Reader) List(o Options) ([]ListEntry, []Problem, error) {
 	if o.Env == nil {
 		o.Env = r.env
@@ -203,18 +209,31 @@ func (r Reader) List(o Options) ([]ListEntry, []Problem, error) {
 		return nil, nil, err
 	}
 	defer k.closer()
-	if err := k.load(); err != nil {
-		return nil, nil, err
-	}
 	known := map[string]ProfileStatus{}
+	var st Status
 	if findErr == nil {
-		if st, err := readStatus(dir); err == nil {
+		if st, err = readStatus(dir); err == nil {
 			for _, p := range st.Profiles {
 				known[p.Profile] = p
 			}
 		}
 	}
 	var out []ListEntry
+	err = k.load()
+	if len(known) > 0 && o.ConfigFile == "" && (errors.Is(err, errGenerated) || err == nil && len(k.plan.Config.order) == 0) {
+		for _, p := range st.Profiles {
+			e := ListEntry{ProfileStatus: p}
+			if p.Role != "" {
+				e.File = filepath.Join(dir, processName(strings.TrimPrefix(p.Profile, DefaultName)))
+				e.look(p)
+			}
+			out = append(out, e)
+		}
+		return out, st.Problems, nil
+	}
+	if err != nil {
+		return nil, nil, err
+	}
 	for _, t := range k.plan.Targets {
 		e := ListEntry{ProfileStatus: planned(t)}
 		if t.Leaf != nil && findErr == nil {

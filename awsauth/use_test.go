@@ -101,6 +101,23 @@ func TestList(t *testing.T) {
 	require.Contains(t, entries[0].Readable, "gid ")
 }
 
+// TestListInABuildContainer: no config but the generated one, or none at all.
+func TestListInABuildContainer(t *testing.T) {
+	p, _ := filled(t, chainConfig)
+	for _, env := range []map[string]string{
+		{"HOME": "/nonexistent", "AWS_CONFIG_FILE": p.path("agent/config")},
+		{"HOME": p.dir},
+	} {
+		entries, _, err := Reader{Env: envOf(env)}.List(Options{})
+		require.NoError(t, err)
+		require.Len(t, entries, 4)
+		for _, e := range entries {
+			require.Equal(t, "fresh", e.State, e.Profile)
+			require.Equal(t, "all", e.Readable)
+		}
+	}
+}
+
 func TestDoctor(t *testing.T) {
 	irsa := map[string]string{"AWS_ROLE_ARN": arnProd, "AWS_WEB_IDENTITY_TOKEN_FILE": "TOKEN", "AWS_REGION": "eu-west-1"}
 	cure := map[string]string{"AWS_ROLE_ARN": "", "AWS_WEB_IDENTITY_TOKEN_FILE": "", "AWS_CONFIG_FILE": "AWS/agent/config", "AWS_EC2_METADATA_DISABLED": "true", "AWS_REGION": "eu-west-1"}
@@ -138,6 +155,7 @@ func TestDoctor(t *testing.T) {
 		"expired file": {cure, func(t *testing.T, p *pod) {
 			require.NoError(t, os.WriteFile(p.path("agent/prod.json"), processEntry(Grant{Credentials: NewCredentials("A", "b", "c", time.Now())}, 0), 0o600))
 		}, want{fails: []string{"expired"}}},
+		"the cure, home elsewhere": {with(cure, "AWS_PROFILE", "nonprod", "HOME", "/nowhere"), nil, want{tools: map[string]string{"Go": arnNonprod}}},
 		"stale cache": {cure, func(t *testing.T, p *pod) {
 			require.NoError(t, os.WriteFile(p.path("cli/cache/"+CacheArgs{RoleARN: arnProd}.Key()+".json"), cacheEntry(Grant{Credentials: NewCredentials("A", "b", "c", time.Now().Add(14*time.Minute))}), 0o600))
 		}, want{warns: []string{"stale"}}},
