@@ -12,9 +12,11 @@ package hudson
 import (
 	"context"
 	"log/slog"
+	"net/http"
 
 	"github.com/footman-ci/footman/exec"
 	"github.com/footman-ci/footman/remoting/callable"
+	"github.com/footman-ci/footman/remoting/hudson/archive"
 )
 
 // Agent is what callables know of the process that they run in. It outlives
@@ -37,6 +39,12 @@ type Agent struct {
 	Start func(ctx context.Context, spec exec.Spec) (Process, error)
 	// Logs keeps what the log page of the node shows, nil for nothing.
 	Logs *LogBuffer
+	// HTTP downloads tools and artifacts, with the proxy and the certificates
+	// of the agent; nil is http.DefaultClient.
+	HTTP *http.Client
+	// ArchiveLimits end the unpacking of archives that are bigger than they
+	// look. The zero value means the defaults.
+	ArchiveLimits archive.Limits
 
 	watches watches
 }
@@ -52,7 +60,13 @@ func NewTable(a *Agent) *callable.Table {
 	registerTempFiles(t)
 	registerDelete(t)
 	registerGlobs(t)
+	registerArchives(t, a)
+	registerDownloads(t, a)
+	registerArtifacts(t, a)
+	registerBrowser(t)
+	registerWorkspaces(t)
 	registerLaunch(t, a)
 	registerDurable(t, a)
+	registerPlugins(t, a)
 	return t
 }

@@ -1,0 +1,8 @@
+package hudson
+
+import "github.com/footman-ci/footman/remoting/callable"
+
+// registerPlugins adds the plugins other than durable-task.
+func registerPlugins(t *callable.Table, _ *Agent) {
+	registerJUnit(t)
+}
