@@ -215,14 +215,9 @@ func symlinkTo(_ context.Context, c *callable.Call) (jser.Value, error) {
 	return nil, os.Symlink(c.Object.Str("target"), c.Path)
 }
 
-// knownFilter accepts the filters that we can apply: none, and directories.
 func knownFilter(c *callable.Call) error {
-	switch n := jser.Name(c.Object.Get("filter")); n {
-	case "", "hudson.FilePath$DirectoryFilter":
-		return nil
-	default:
-		return fmt.Errorf("the filter %s", n)
-	}
+	_, err := fileFilter(c.Object.Get("filter"))
+	return err
 }
 
 func listFilter(_ context.Context, c *callable.Call) (jser.Value, error) {
@@ -235,14 +230,15 @@ func listFilter(_ context.Context, c *callable.Call) (jser.Value, error) {
 	if err != nil {
 		return jser.EmptyList(), nil
 	}
-	dirsOnly := c.Object.Get("filter") != nil
+	accept, err := fileFilter(c.Object.Get("filter"))
+	if err != nil {
+		return nil, err
+	}
 	var out []jser.Value
 	for _, n := range names {
 		p := filepath.Join(c.Path, n)
-		if dirsOnly {
-			if fi, err := os.Stat(p); err != nil || !fi.IsDir() {
-				continue
-			}
+		if accept != nil && !accept(p) {
+			continue
 		}
 		out = append(out, filePath(p))
 	}

@@ -21,8 +21,8 @@ func registerFileIO(t *callable.Table) {
 		callable.Entry{Class: "hudson.FilePath$Write", Fields: []string{"encoding", "content"}, Source: "core", Run: writeText},
 		callable.Entry{Class: "hudson.FilePath$WritePipe", Source: "core", Run: writePipe},
 		callable.Entry{Class: "hudson.FilePath$ReadToString", Source: "core", Run: readToString},
-		callable.Entry{Class: "hudson.FilePath$Read", Fields: []string{"p", "verificationRoot", "openOptions"}, Source: "core",
-			Accepts: plainOpen, Run: readPipe},
+		callable.Entry{Class: "hudson.FilePath$Read", Source: "core",
+			Fields: []string{"p", "verificationRoot", "openOptions", "noFollowLinks"}, Accepts: knownOpenOptions, Run: readPipe},
 		callable.Entry{Class: "hudson.FilePath$OffsetPipeSecureFileCallable", Fields: []string{"p", "offset"}, Source: "core", Run: readFromOffset},
 		callable.Entry{Class: "hudson.FilePath$CopyTo", Fields: []string{"out"}, Source: "core", Run: copyTo},
 		callable.Entry{Class: "hudson.FilePath$CopyToWithPermission", Fields: []string{"target"}, Source: "core", Run: copyToWithPermission},
@@ -74,17 +74,6 @@ func readToString(_ context.Context, c *callable.Call) (jser.Value, error) {
 	return s, err
 }
 
-// plainOpen refuses the checks that the workspace browser asks for.
-func plainOpen(c *callable.Call) error {
-	if c.Object.Get("verificationRoot") != nil {
-		return errors.New("the field verificationRoot")
-	}
-	if opts, _ := jser.Values(c.Object.Get("openOptions")); len(opts) > 0 {
-		return errors.New("the field openOptions")
-	}
-	return nil
-}
-
 // readPipe streams a file. An error goes to the reader of the pipe, and the
 // call itself succeeds.
 func readPipe(ctx context.Context, c *callable.Call) (jser.Value, error) {
@@ -92,7 +81,7 @@ func readPipe(ctx context.Context, c *callable.Call) (jser.Value, error) {
 	if err != nil {
 		return nil, err
 	}
-	f, err := os.Open(c.Path)
+	f, err := openChecked(c)
 	if err != nil {
 		return nil, out.CloseWithError(err)
 	}
