@@ -106,7 +106,7 @@ func TestFaults(t *testing.T) {
 				return 0, throttled()
 			}
 			return 0, nil
-		}, 20 * time.Second, 8},
+		}, 25 * time.Second, 8},
 		"ten seconds late once": {func(n int, _ Request) (time.Duration, error) {
 			if n == 1 {
 				return 10 * time.Second, nil
@@ -270,7 +270,7 @@ func TestOutage(t *testing.T) {
 		require.ErrorContains(t, k.Err(), "connection refused")
 		require.Contains(t, p.log.String(), "credentials expired, files deleted")
 		failed := p.sts.count("")
-		require.Less(t, failed, 240, "retries keep their distance")
+		require.Less(t, failed, 300, "retries keep their distance")
 		p.sts.setFault(nil)
 		time.Sleep(4 * time.Minute)
 		require.NoError(t, k.Err())
@@ -360,7 +360,7 @@ func TestStorm(t *testing.T) {
 		require.Equal(t, agents*3, total-refuse)
 		require.Less(t, total, agents*3*3, "few calls are wasted")
 		require.Less(t, worst, 150, "no thundering herd")
-		require.Less(t, took, 90*time.Second)
+		require.Less(t, took, 2*time.Minute)
 	})
 }
 
@@ -431,7 +431,7 @@ func TestClockSkew(t *testing.T) {
 			p.sts.ahead = ahead
 			k, stop := p.start(t, p.options())
 			<-k.Ready()
-			time.Sleep(59 * time.Minute)
+			time.Sleep(50 * time.Minute)
 			require.Contains(t, p.log.String(), "the node's clock is wrong")
 			require.Equal(t, -ahead.Seconds(), k.Status().Skew)
 			require.Equal(t, 2, p.sts.count(arnProd), "refreshed by the life STS gave, not by the wrong clock")

@@ -12,7 +12,20 @@ here=$(cd "$(dirname "$0")" && pwd); repo=$(cd "$here/../.." && pwd)
 work=${AWS_RIG_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/footman-aws-rig}; mkdir -p "$work"
 tmp=$(mktemp -d /tmp/awsauth-test.XXXXXX); chmod 755 "$tmp"
 export RIG_VENV=${RIG_VENV:-$work/venv} RIG_RUN=$tmp/run
-export RIG_PORT=${RIG_PORT:-$((20000 + RANDOM % 20000))}; export RIG_PROXY_PORT=${RIG_PROXY_PORT:-$((RIG_PORT + 1))}
+# Three free ports in a row, below the range that connections take theirs from.
+RIG_PORT=${RIG_PORT:-$(python3 - <<'P'
+import random, socket
+while True:
+    p, socks = random.randrange(10000, 30000), []
+    try:
+        for i in range(3):
+            s = socket.socket(); socks.append(s); s.bind(("127.0.0.1", p + i))
+        print(p); break
+    except OSError: pass
+    finally: [s.close() for s in socks]
+P
+)}
+export RIG_PORT; export RIG_PROXY_PORT=${RIG_PROXY_PORT:-$((RIG_PORT + 1))}
 passed=0 failed=0 missing=0
 say() { printf '\n== %s\n' "$*"; }
 pass() { passed=$((passed + 1)); echo "PASS $*"; }
