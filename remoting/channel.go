@@ -166,6 +166,9 @@ func (c *Channel) Err() error { return context.Cause(c.ctx) }
 // Context ends with the channel.
 func (c *Channel) Context() context.Context { return c.ctx }
 
+// Config is how the channel was made, with defaults filled in.
+func (c *Channel) Config() Config { return c.cfg }
+
 // Stats returns the counters of the channel.
 func (c *Channel) Stats() *Stats { return &c.stats }
 

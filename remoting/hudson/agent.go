@@ -66,6 +66,7 @@ func NewTable(a *Agent) *callable.Table {
 	registerBrowser(t)
 	registerWorkspaces(t)
 	registerLaunch(t, a)
+	registerHudson(t, a)
 	registerDurable(t, a)
 	registerPlugins(t, a)
 	return t

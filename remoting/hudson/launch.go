@@ -146,6 +146,10 @@ func (a *Agent) launch(ctx context.Context, c *callable.Call) (jser.Value, error
 		return nil, startError(err)
 	}
 	go p.await()
+	if _, now := o.Field("reverseStdout"); !now {
+		// In Hudson 1.395 the callable itself waits and returns the exit code.
+		return p.join(ctx, c.Call)
+	}
 	return remoting.Proxy(c.Channel.Export(p), "hudson.Launcher$RemoteProcess"), nil
 }
 

@@ -19,7 +19,9 @@ var (
 // registerPages adds what the pages of a node ask for.
 func registerPages(t *callable.Table, a *Agent) {
 	t.Register(
-		answer("hudson.EnvVars$GetEnvVars", "core", func(*callable.Call) (jser.Value, error) { return envVars(a.environ()), nil }),
+		answer("hudson.EnvVars$GetEnvVars", "core", func(c *callable.Call) (jser.Value, error) {
+			return envVarsFor(c.Channel, a.environ()), nil
+		}),
 		answer("hudson.slaves.SlaveComputer$ListFullEnvironment", "core 2.326", func(*callable.Call) (jser.Value, error) {
 			return jser.TreeMap(a.environ()), nil
 		}),
