@@ -45,15 +45,19 @@ type Agent struct {
 	// ArchiveLimits end the unpacking of archives that are bigger than they
 	// look. The zero value means the defaults.
 	ArchiveLimits archive.Limits
+	// CheckClasses compares the serialVersionUIDs that Java computes with the
+	// class files of the controller, once per connection, and follows them.
+	CheckClasses bool
 
 	watches watches
+	suids   suids
 }
 
 // NewTable makes the table of everything that runs natively.
 func NewTable(a *Agent) *callable.Table {
 	t := &callable.Table{Log: a.Log}
 	registerOnline(t, a)
-	registerMonitors(t)
+	registerMonitors(t, a)
 	registerPages(t, a)
 	registerFiles(t)
 	registerFileIO(t)

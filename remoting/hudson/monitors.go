@@ -32,11 +32,11 @@ var (
 
 // registerMonitors adds hudson.node_monitors, which run 5 s after a node came
 // online and then every hour.
-func registerMonitors(t *callable.Table) {
+func registerMonitors(t *callable.Table, a *Agent) {
 	const m = "hudson.node_monitors."
 	t.Register(
 		answer(m+"ArchitectureMonitor$GetArchTask", "core", func(*callable.Call) (jser.Value, error) { return osName() + " (" + javaArch() + ")", nil }),
-		callable.Entry{Class: "hudson.model.Slave$GetClockDifference2", Fields: []string{"startTime"}, Source: "core", Run: clockDifference},
+		callable.Entry{Class: "hudson.model.Slave$GetClockDifference2", Fields: []string{"startTime"}, Source: "core", Run: a.clockDifference},
 		callable.Entry{Class: m + "DiskSpaceMonitorDescriptor$GetUsableSpace", Source: "core",
 			Run: func(_ context.Context, c *callable.Call) (jser.Value, error) { return usableSpace(c.Path) }},
 		callable.Entry{Class: m + "TemporarySpaceMonitor$GetTempSpace", Source: "core",
@@ -46,8 +46,8 @@ func registerMonitors(t *callable.Table) {
 	)
 }
 
-func clockDifference(_ context.Context, c *callable.Call) (jser.Value, error) {
-	return jser.New(clockDifferenceDesc, time.Now().UnixMilli(), c.Object.Long("startTime")), nil
+func (a *Agent) clockDifference(_ context.Context, c *callable.Call) (jser.Value, error) {
+	return jser.New(a.implicit(c, clockDifferenceDesc), time.Now().UnixMilli(), c.Object.Long("startTime")), nil
 }
 
 // usableSpace answers null, "not known", for a directory that is not there.

@@ -64,7 +64,11 @@ func hashMapData(es []Entry) ClassData {
 	n := buckets(len(es))
 	b := binary.BigEndian.AppendUint32(nil, uint32(n))
 	b = binary.BigEndian.AppendUint32(b, uint32(len(es)))
-	return ClassData{Desc: hashMapDesc, Values: []Value{float32(0.75), n * 3 / 4}, Extra: flatten(Block(b), es)}
+	threshold := n * 3 / 4
+	if len(es) == 0 {
+		threshold = 0 // no table yet
+	}
+	return ClassData{Desc: hashMapDesc, Values: []Value{float32(0.75), threshold}, Extra: flatten(Block(b), es)}
 }
 
 func flatten(head Block, es []Entry) []Value {
