@@ -4,18 +4,21 @@
 //	aws/config (ConfigMap)      IRSA variables + projected token
 //	       │ ini.go, profile.go          │ token.go
 //	       ▼                             ▼
-//	   chain.go   profile → links:  web identity ─► role ─► role …   (or a defect with its reason)
+//	   plan.go, chain.go   profile → links:  web identity ─► role ─► role …   (or a defect with its reason)
 //	       │
 //	       ▼
-//	   keeper.go  half-life timer, full jitter, single flight ──► issuer.go (STS, regional)
+//	   schedule.go   half-life timer, full jitter, one call a link ──► resolve.go ──► sts.go (STS, regional)
 //	       │
 //	       ▼
-//	   dir.go     temp file, mode, group, rename
+//	   write.go, dir.go   temp file, mode, group, rename; repair.go
 //	       │
 //	       ├──► DIR/cli/cache/<sha1>.json   cachekey.go: what CLI v1 and v2 look up themselves
 //	       ├──► DIR/agent/<profile>.json    credential_process form, for every other SDK
 //	       ├──► DIR/agent/config            a config whose profiles only read those files
 //	       └──► DIR/agent/status.json       no secrets; what `awsauth list` and `doctor` show
+//
+// use.go and doctor.go are the other end: what `awsauth get`, `env`, `list` and
+// `doctor` do in a build container.
 //
 // DIR is an emptyDir mounted at HOME/.aws of the agent and of each build
 // container. Build containers make no STS call: the CLI finds a cache entry

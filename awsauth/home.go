@@ -24,3 +24,13 @@ func passwdHome(uid int) (string, error) {
 	}
 	return "", errors.New("no entry in /etc/passwd")
 }
+
+func homeOf(env Env) string {
+	if h := env("HOME"); h != "" {
+		return h
+	}
+	if h, err := passwdHome(os.Getuid()); err == nil {
+		return h
+	}
+	return "/"
+}

@@ -17,7 +17,6 @@ func (k *Keeper) refresh(ctx context.Context, n *node) {
 	k.mu.Unlock()
 	g, err := k.obtain(ctx, n, want)
 	k.mu.Lock()
-	n.inFlight = false
 	said := false
 	switch {
 	case err == nil:
@@ -34,6 +33,10 @@ func (k *Keeper) refresh(ctx context.Context, n *node) {
 	if said {
 		k.writeAll()
 	}
+	// In flight until written: who waits for us wants the files.
+	k.mu.Lock()
+	n.inFlight = false
+	k.mu.Unlock()
 }
 
 // fail books a failed attempt and sets the time of the next. It reports whether
