@@ -193,7 +193,12 @@ func (c *Channel) sendClose() bool {
 	if c.closeSent {
 		return true
 	}
-	b, err := jser.Encode(jser.New(closeDesc, nil))
+	var createdAt jser.Value
+	if c.cfg.UserResponses {
+		// Hudson 1.395 takes the message of the shutdown from there.
+		createdAt = jser.Throwable(jser.ExceptionClass, "the agent closed the channel", nil)
+	}
+	b, err := jser.Encode(jser.New(closeDesc, createdAt))
 	if err != nil {
 		return false
 	}
