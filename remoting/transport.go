@@ -2,7 +2,6 @@ package remoting
 
 import (
 	"context"
-	"errors"
 
 	"github.com/footman-ci/footman/remoting/jser"
 )
@@ -50,22 +49,3 @@ type Invocation struct {
 	Args   []jser.Value
 	Call   *Call // the request that carries the invocation
 }
-
-// Relay is a second executor behind the same channel: a companion JVM, whose
-// oids, request ids and ioIds are all below FirstID.
-type Relay interface {
-	// Forward takes a command of the controller that concerns a number below
-	// FirstID. raw is the whole command and valid only during the call. false
-	// means that nobody is there; a request is then answered by the channel.
-	Forward(class string, o *jser.Object, raw []byte) bool
-	// Serve executes a call that only the companion can: it is for one of its
-	// objects, or refers to one. When the companion has answered by itself, Serve
-	// returns ErrAnswered.
-	Serve(ctx context.Context, call *Call, why error) (jser.Value, error)
-	// Barrier waits until the companion has finished the pipe operations of the
-	// controller that were forwarded to it, up to ioID.
-	Barrier(ctx context.Context, ioID int32) error
-}
-
-// ErrAnswered is what a Handler returns when the answer has been sent already.
-var ErrAnswered = errors.New("remoting: answered elsewhere")

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"os"
 	"os/signal"
 	"sync/atomic"
@@ -14,6 +15,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/footman-ci/footman/remoting"
+	"github.com/footman-ci/footman/remoting/callable"
 	"github.com/footman-ci/footman/remoting/hudson"
 	"github.com/footman-ci/footman/remoting/jser"
 	"github.com/footman-ci/footman/remoting/transport"
@@ -66,11 +68,12 @@ type agent struct {
 	log      *slog.Logger
 	logs     *hudson.LogBuffer
 	protocol atomic.Pointer[string]
+	http     *http.Client // with the proxy and the CAs of the options
 }
 
 // table is what the agent executes; leave is called when the controller wants
 // it not to come back.
-func (a *agent) table(leave func()) remoting.Handler {
+func (a *agent) table(leave func()) *callable.Table {
 	return hudson.NewTable(&hudson.Agent{
 		Log: a.log, Version: remotingVersion, WorkDir: a.o.workDir, Logs: a.logs,
 		Environ: buildEnvironment(os.Environ()), NoReconnect: leave,
@@ -89,20 +92,27 @@ func (a *agent) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	companion, err := a.companion(a.http)
+	if err != nil {
+		return err
+	}
+	defer companion.Close()
 	ctx, stop := stopOnSignal(ctx, a.log)
 	defer stop()
 	engine := &remoting.Engine{
 		Dial: dial, Log: a.log, NoReconnect: a.o.noReconnect, NoReconnectAfter: a.o.noReconnectAfter,
 		Permanent: transport.IsPermanent, PermanentGrace: a.o.giveUpAfter,
-		Online: func(_ *remoting.Channel, conn remoting.Connection) {
+		Online: func(ch *remoting.Channel, conn remoting.Connection) {
 			p := conn.Protocol()
 			a.protocol.Store(&p)
+			companion.Attach(ch)
+			a.prefetch(companion, ch)
 		},
 	}
 	if a.o.giveUpAfter <= 0 {
 		engine.PermanentGrace = -1
 	}
-	engine.Channel = remoting.Config{Handler: a.table(engine.Leave), Log: a.log}
+	engine.Channel = remoting.Config{Handler: withCompanion(a.table(engine.Leave), companion), Relay: companion, Log: a.log}
 	a.log.Info("Setting up agent: " + a.o.name)
 	a.log.Info("Using Remoting version: " + remotingVersion)
 	err = engine.Run(ctx)
@@ -122,6 +132,7 @@ func (a *agent) dialer() (func(context.Context) (remoting.Connection, error), er
 	if err != nil {
 		return nil, err
 	}
+	a.http = httpClient(tlsConfig)
 	proxy := transport.ProxyFromEnvironment(o.proxyCredentials)
 	cookies := cookieStore()
 	if o.webSocket {
@@ -163,9 +174,16 @@ func (a *agent) serveStdio(ctx context.Context) error {
 	}
 	protocol := "Standard in/out"
 	a.protocol.Store(&protocol)
+	companion, err := a.companion(httpClient(nil))
+	if err != nil {
+		return err
+	}
+	defer companion.Close()
 	peer := conn.RemoteCapability()
-	ch := remoting.NewChannel(conn, remoting.Config{Handler: a.table(func() {}), Log: a.log,
+	ch := remoting.NewChannel(conn, remoting.Config{Handler: withCompanion(a.table(func() {}), companion), Relay: companion, Log: a.log,
 		UserResponses: !peer.Has(wire.CapProxyExceptionFallback), NoThrottling: !peer.Has(wire.CapPipeThrottling)})
+	companion.Attach(ch)
+	a.prefetch(companion, ch)
 	if err := ch.Serve(ctx); err != nil {
 		a.log.Info("Terminated", "reason", err)
 	}

@@ -36,6 +36,7 @@ type options struct {
 	workDir, internalDir string
 	failIfWorkDirMissing bool
 	agentLog             string
+	companion            string
 	logJSON, debug       bool
 }
 
@@ -77,6 +78,7 @@ func agentFlags() []cli.Flag {
 
 		&cli.DurationFlag{Name: "pingInterval", Usage: "time between WebSocket pings, 0 for none", Value: 20 * time.Second, Category: groupOurs},
 		&cli.DurationFlag{Name: "giveUpAfter", Usage: "exit when Jenkins refuses this agent for that long (wrong secret, unknown name); 0 for never", Value: 2 * time.Minute, Category: groupOurs},
+		&cli.StringFlag{Name: "companion", Usage: "JVM for what is not native: auto, off, eager, or a Java runtime", Value: "auto", EnvVars: []string{"JENKINS_AGENT_COMPANION"}, Category: groupOurs},
 		on(groupOurs, "logJSON", "log as JSON"),
 		on(groupOurs, "debug", "log more"),
 
@@ -142,7 +144,7 @@ func readOptions(c *cli.Context) (options, error) {
 		certs: c.StringSlice("cert"), noCertCheck: c.Bool("noCertificateCheck"), noKeepAlive: c.Bool("noKeepAlive"), text: c.Bool("text"),
 		noReconnect: c.Bool("noReconnect"), giveUpAfter: c.Duration("giveUpAfter"), pingInterval: c.Duration("pingInterval"),
 		workDir: c.String("workDir"), internalDir: c.String("internalDir"), failIfWorkDirMissing: c.Bool("failIfWorkDirIsMissing"),
-		agentLog: c.String("agentLog"), logJSON: c.Bool("logJSON"), debug: c.Bool("debug"),
+		agentLog: c.String("agentLog"), companion: c.String("companion"), logJSON: c.Bool("logJSON"), debug: c.Bool("debug"),
 	}
 	for _, p := range c.StringSlice("protocols") {
 		o.protocols = append(o.protocols, strings.Split(p, ",")...)

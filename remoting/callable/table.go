@@ -71,6 +71,8 @@ func (u *Unsupported) Error() string {
 type Table struct {
 	Log      *slog.Logger // nil discards
 	Fallback Fallback     // nil refuses what is unknown
+	// Observe, if set, sees each call before it is executed natively.
+	Observe func(*Call)
 
 	entries map[string]*entry
 	unknown sync.Map // class name → *atomic.Int64
@@ -135,6 +137,9 @@ func (t *Table) Handle(ctx context.Context, rc *remoting.Call) (jser.Value, erro
 	why := t.check(e, c)
 	if why == nil {
 		e.calls.Add(1)
+		if t.Observe != nil {
+			t.Observe(c)
+		}
 		return e.Run(ctx, c)
 	}
 	first := t.count(c.Object.Class.Name)

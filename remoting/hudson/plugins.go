@@ -3,6 +3,7 @@ package hudson
 import "github.com/footman-ci/footman/remoting/callable"
 
 // registerPlugins adds the plugins other than durable-task.
-func registerPlugins(t *callable.Table, _ *Agent) {
+func registerPlugins(t *callable.Table, a *Agent) {
 	registerJUnit(t)
+	registerUtility(t, a)
 }

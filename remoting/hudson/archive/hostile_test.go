@@ -70,11 +70,11 @@ func TestHostileTar(t *testing.T) {
 		entries []tar.Header
 		want    string // message of the cause; TARGET is the target's path; "" is success
 	}{
-		{"dot dot", []tar.Header{file("../evil", "x")}, "Tar n contains entry that escapes destination directory: ../evil"},
-		{"dot dot inside", []tar.Header{file("a/../../evil", "x")}, "Tar n contains entry that escapes destination directory: a/../../evil"},
-		{"out and in again", []tar.Header{file("../target/x", "x")}, "Tar n contains entry that escapes destination directory: ../target/x"},
+		{"dot dot", []tar.Header{file("../evil", "x")}, "Tar n contains illegal file name that breaks out of the target directory: ../evil"},
+		{"dot dot inside", []tar.Header{file("a/../../evil", "x")}, "Tar n contains illegal file name that breaks out of the target directory: a/../../evil"},
+		{"out and in again", []tar.Header{file("../target/x", "x")}, "Tar n contains illegal file name that breaks out of the target directory: ../target/x"},
 		{"dot dot that stays", []tar.Header{file("a/../b", "x")}, ""},
-		{"directory", []tar.Header{directory("../evil/")}, "Tar n contains entry that escapes destination directory: ../evil/"},
+		{"directory", []tar.Header{directory("../evil/")}, "Tar n contains illegal file name that breaks out of the target directory: ../evil/"},
 		{"absolute is taken below", []tar.Header{file("/evil", "x")}, ""},
 		{"behind a link", []tar.Header{link("l", ".."), file("l/evil", "x")}, "Tar n attempts to write to file with symlink in path: l/evil"},
 		{"behind a link, deeper", []tar.Header{link("d/l", "../.."), file("d/l/e/evil", "x")}, "Tar n attempts to write to file with symlink in path: d/l/e/evil"},
@@ -88,6 +88,10 @@ func TestHostileTar(t *testing.T) {
 		{"hard link out", []tar.Header{hard("h", "../victim"), file("h", "x")}, ""},
 		{"hard link out by a link", []tar.Header{link("l", ".."), hard("h", "l/victim"), file("h", "x")}, ""},
 		{"hard link to a link", []tar.Header{link("l", "../victim"), hard("h", "l"), file("h", "x")}, ""},
+		{"behind a link inside", []tar.Header{directory("d/"), link("l", "d"), file("l/x", "x"), file("l/e/y", "y")}, ""},
+		{"through a link inside", []tar.Header{file("f", "x"), link("l", "f"), file("l", "y"), link("n", "new"), file("n", "z")}, ""},
+		{"behind a link to a link out", []tar.Header{link("l", "m"), link("m", ".."), file("l/evil", "x")}, "Tar n attempts to write to file with symlink in path: l/evil"},
+		{"behind a dangling link out", []tar.Header{link("l", "../new"), file("l/evil", "x")}, "Tar n attempts to write to file with symlink in path: l/evil"},
 		{"link to itself", []tar.Header{link("l", "l"), file("l", "x")}, "Tar 'n' entry 'l' would write through existing symlink: TARGET/l"},
 		{"file as a directory", []tar.Header{file("f", "x"), file("f/g", "x")}, "open TARGET/f/g: not a directory"},
 		{"the target itself", []tar.Header{file(".", "x")}, "openat TARGET: is a directory"},

@@ -216,6 +216,15 @@ func (t *tree) isLink(rel string) bool {
 	return err == nil && info.Mode()&fs.ModeSymlink != 0
 }
 
+// outside reports whether a name, links followed, leads out of the target, or nowhere at all.
+func (t *tree) outside(rel string) bool {
+	if t.open() != nil {
+		return true
+	}
+	_, err := t.root.Stat(rel)
+	return err != nil && !errors.Is(err, fs.ErrNotExist)
+}
+
 // throughLink reports whether a directory above the entry is a link. name is as in the archive.
 func (t *tree) throughLink(name string) bool {
 	if path.Dir(path.Clean(name)) == t.at && t.parent != nil && !strings.Contains(name, "..") {

@@ -1,0 +1,73 @@
+package remoting
+
+import (
+	"context"
+	"errors"
+
+	"github.com/footman-ci/footman/remoting/jser"
+)
+
+// Relay is a second executor behind the same channel: a companion JVM, whose
+// oids, request ids and ioIds are all below FirstID.
+type Relay interface {
+	// Forward takes a command of the controller that concerns a number below
+	// FirstID. raw is the whole command and valid only during the call. false
+	// means that nobody is there; a request is then answered by the channel.
+	Forward(class string, o *jser.Object, raw []byte) bool
+	// Serve executes a call that only the companion can: it is for one of its
+	// objects, or refers to one. When the companion has answered by itself, Serve
+	// returns ErrAnswered.
+	Serve(ctx context.Context, call *Call, why error) (jser.Value, error)
+	// Barrier waits until the companion has finished the pipe operations of the
+	// controller that were forwarded to it, up to ioID.
+	Barrier(ctx context.Context, ioID int32) error
+}
+
+// ErrAnswered is what a Handler returns when the answer has been sent already.
+var ErrAnswered = errors.New("remoting: answered elsewhere")
+
+// ParseCommand decodes a command far enough to route it: its class, and its
+// fields but for createdAt.
+func ParseCommand(raw []byte, lim jser.Limits) (class string, o *jser.Object, err error) {
+	cmd, err := parseCommand(raw, lim)
+	return cmd.class, cmd.obj, err
+}
+
+// DecodePayload decodes the stream inside a UserRequest or NormalResponse.
+func DecodePayload(stream []byte, lim jser.Limits) (jser.Value, error) {
+	return decodePayload(stream, lim)
+}
+
+// CancelCommand is Request$Cancel for the request with that id.
+func CancelCommand(id int32) ([]byte, error) { return encodeCommand(jser.New(cancelDesc, nil, id)) }
+
+// BarrierCommand is a request that is answered once the pipe operations up to ioID are
+// done. It asks the receiver's IChannel for a property, which needs no class
+// but those of the JDK.
+func BarrierCommand(id, ioID int32) ([]byte, error) {
+	return encodeCommand(jser.New(rpcRequestDesc, nil, id, ioID, nil, int32(1), jser.ObjectArray("footman.barrier"),
+		"hudson.remoting.IChannel", "getProperty", jser.StringArray("java.lang.Object")))
+}
+
+// EndPipe ends a pipe of the controller in the place of somebody who can't any
+// more: its reader gets err.
+func (c *Channel) EndPipe(oid int32, err error) {
+	_ = c.newWriter(c.ctx, nil, oid, false).CloseWithError(err)
+}
+
+// ReleaseStream gives back a stream of the controller that nobody will write to.
+func (c *Channel) ReleaseStream(oid int32) { _ = c.newWriter(c.ctx, nil, oid, false).Release() }
+
+// FailRequest answers a bare request of the controller with an exception.
+func (c *Channel) FailRequest(id int32, err error) {
+	_ = c.sendBytes(c.encodePlain(&Call{Channel: c, ID: id}, nil, Throwable(err)))
+}
+
+// LoaderName asks the controller what a class loader of it is called: "Jenkins
+// v2.541.2", or a plugin's name. Controllers before remoting 3244 don't know.
+func (c *Channel) LoaderName(ctx context.Context, loader int32) (string, error) {
+	o := RemoteObject{c: c, oid: loader}
+	v, err := o.Invoke(ctx, "hudson.remoting.RemoteClassLoader$IClassLoader", "getName", nil, nil, 0)
+	name, _ := v.(string)
+	return name, err
+}
