@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"syscall"
 	"time"
 )
 
@@ -47,13 +46,4 @@ func (k *Keeper) Handler() http.Handler {
 		fmt.Fprintln(w, "ok")
 	})
 	return m
-}
-
-// HideMemory makes the process undumpable, so that neither a core file nor
-// another process of the same uid shows the keys it holds. It is for processes
-// that do nothing but keep credentials: an agent that runs builds must not
-// change what its children may do.
-func HideMemory() {
-	const prSetDumpable = 4
-	_, _, _ = syscall.RawSyscall(syscall.SYS_PRCTL, prSetDumpable, 0, 0)
 }

@@ -5,8 +5,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"runtime"
-	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -37,14 +35,4 @@ func TestServe(t *testing.T) {
 	require.ErrorContains(t, k.Serve(ctx, "256.0.0.1:1"), "--http")
 	require.NoError(t, k.Serve(ctx, "127.0.0.1:0"))
 	cancel()
-}
-
-func TestHideMemory(t *testing.T) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	HideMemory()
-	const prGetDumpable, prSetDumpable = 3, 4
-	r, _, _ := syscall.RawSyscall(syscall.SYS_PRCTL, prGetDumpable, 0, 0)
-	require.Zero(t, r, "no core file, no reading of our memory by others")
-	_, _, _ = syscall.RawSyscall(syscall.SYS_PRCTL, prSetDumpable, 1, 0)
 }
