@@ -38,18 +38,28 @@ func (c *counters) snapshot() Stats {
 var ErrOffline = errors.New("controller: the agent is offline")
 
 // RemoteError is an exception that the agent answered with.
-type RemoteError struct{ Class, Message string }
+type RemoteError struct {
+	Class, Message string
+	Cause          *RemoteError // nil when there is none
+}
 
-func (e *RemoteError) Error() string { return e.Class + ": " + e.Message }
+func (e *RemoteError) Error() string {
+	s := e.Class + ": " + e.Message
+	if e.Cause != nil {
+		s += " (" + e.Cause.Error() + ")"
+	}
+	return s
+}
 
 // conn is one connection of an agent: the controller's end of a Channel.
 type conn struct {
-	log      *slog.Logger
-	link     link
-	protocol string
-	cookie   string
-	classes  ClassSource
-	counters *counters
+	log       *slog.Logger
+	link      link
+	protocol  string
+	cookie    string
+	classes   ClassSource
+	templates map[string]*template
+	counters  *counters
 
 	ctx    context.Context // ends with the connection
 	cancel context.CancelCauseFunc
@@ -80,6 +90,10 @@ func newConn(l link, traffic *counters, log *slog.Logger, classes ClassSource) *
 	c := &conn{log: log, link: l, counters: traffic, classes: classes, nextID: 1, nextOID: firstOID,
 		calls: map[int32]chan answer{}, sinks: map[int32]*sink{}, windows: map[int32]*window{},
 		sources: map[int32]chan<- int32{}, doing: map[int32]<-chan struct{}{}}
+	c.templates = templates()
+	if classes != nil {
+		c.templates = singleLoader()
+	}
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
 	return c
 }
@@ -213,8 +227,7 @@ func (c *conn) writePlain(name string, fields ...any) error {
 // call runs a recorded callable on the agent. fill changes a copy of it and may
 // be nil. When ctx ends first, the agent is told to cancel.
 func (c *conn) call(ctx context.Context, name string, fill func(callable *jser.Object)) (jser.Value, error) {
-	t := templates()[name]
-	payload := t.payload
+	t := c.templates[name]
 	callable := t.callable()
 	if fill != nil {
 		fill(callable)
@@ -307,5 +320,9 @@ func remoteError(v jser.Value) error {
 	if file := o.Str("file"); message == "" && file != "" {
 		message = file // java.nio.file.FileSystemException
 	}
-	return &RemoteError{Class: o.Class.Name, Message: message}
+	e := &RemoteError{Class: o.Class.Name, Message: message}
+	if cause := o.Obj("cause"); cause != nil && cause != o { // Throwable.cause is itself while there is none
+		e.Cause, _ = remoteError(cause).(*RemoteError)
+	}
+	return e
 }

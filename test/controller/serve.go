@@ -60,6 +60,7 @@ func (c *conn) serveRPC(o *jser.Object) {
 		arg, _ = args[0].(string)
 	}
 	name, isLoader := loaderName(o.Int("oid"))
+	c.log.Debug("call of the agent", "oid", o.Int("oid"), "method", method, "arg", arg)
 	var value jser.Value
 	switch {
 	case !isLoader:
@@ -67,13 +68,16 @@ func (c *conn) serveRPC(o *jser.Object) {
 		return
 	case method == "getName":
 		value = name
-	case method == "fetch":
+	case method == "fetch" || method == "fetch2":
 		b, ok := c.resource(strings.ReplaceAll(arg, ".", "/") + ".class")
 		if !ok {
 			_ = c.write(response(id, nil, jser.Throwable(classNotFound, arg, nil, nil)))
 			return
 		}
 		value = jser.ByteArray(b)
+		if method == "fetch2" {
+			value = jser.New(classFileDesc, o.Int("oid"), value)
+		}
 	case method == "getResource":
 		if b, ok := c.resource(arg); ok {
 			value = jser.ByteArray(b)
@@ -86,6 +90,10 @@ func (c *conn) serveRPC(o *jser.Object) {
 	}
 	_ = c.write(response(id, value, nil))
 }
+
+// classFileDesc is a class with the loader that defines it.
+var classFileDesc = jser.Serializable("hudson.remoting.RemoteClassLoader$ClassFile", 1, nil,
+	jser.Prim("classLoader", 'I'), jser.Ref("classImage", "[B"))
 
 var classNotFound = jser.Serializable("java.lang.ClassNotFoundException", 9176873029745254542,
 	jser.Serializable("java.lang.ReflectiveOperationException", 123456789, jser.ExceptionClass), jser.Ref("ex", "java.lang.Throwable"))

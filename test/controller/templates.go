@@ -22,6 +22,7 @@ type template struct {
 	name    string
 	raw     []byte
 	loaders map[int32]string // names of the class loaders that its session knew by oid
+	single  bool             // one loader stands for all
 
 	// Of UserRequests, made once: the command around the ids and the payload.
 	payload           []byte
@@ -46,15 +47,23 @@ func loaderName(oid int32) (string, bool) {
 	return "", false
 }
 
-var templates = sync.OnceValue(func() map[string]*template {
-	ts, err := loadTemplates(bytes.NewReader(recorded))
+// templates are for agents that load no classes, singleLoader for those that do:
+// without PREFETCH a class would be defined again by each loader that is asked
+// for it.
+var (
+	templates    = sync.OnceValue(func() map[string]*template { return mustLoad(false) })
+	singleLoader = sync.OnceValue(func() map[string]*template { return mustLoad(true) })
+)
+
+func mustLoad(single bool) map[string]*template {
+	ts, err := loadTemplates(bytes.NewReader(recorded), single)
 	if err != nil {
 		panic(err) // embedded in the program
 	}
 	return ts
-})
+}
 
-func loadTemplates(r io.Reader) (map[string]*template, error) {
+func loadTemplates(r io.Reader, single bool) (map[string]*template, error) {
 	z, err := gzip.NewReader(r)
 	if err != nil {
 		return nil, err
@@ -75,7 +84,7 @@ func loadTemplates(r io.Reader) (map[string]*template, error) {
 		if err != nil {
 			return nil, err
 		}
-		t := &template{name: line.Name, raw: raw, loaders: line.Loaders}
+		t := &template{name: line.Name, raw: raw, loaders: line.Loaders, single: single}
 		if err := t.prepare(); err != nil {
 			return nil, fmt.Errorf("controller: template %s: %w", t.name, err)
 		}
@@ -137,6 +146,9 @@ func (t *template) prepare() error {
 // loader translates the oid of a loader in the recording to ours.
 func (t *template) loader(oid int32) (int32, error) {
 	n, ok := loaderOIDs[t.loaders[oid]]
+	if t.single {
+		return loaderOIDs["Jenkins v2.541.2"], nil
+	}
 	if !ok {
 		return 0, fmt.Errorf("class loader %d (%q) is unknown", oid, t.loaders[oid])
 	}

@@ -30,6 +30,7 @@ func main() {
 	run := flag.String("run", "", "run this `script` on the first node that comes online, then exit with its code")
 	demo := flag.Bool("demo", false, "start an agent as well and show a small pipeline")
 	agent := flag.String("agent", "bin/jenkins-agent", "`path` of the agent for -demo")
+	classes := flag.String("classes", "", "`class path` (jars or patterns) to serve to an official agent: Jenkins' own jars and plugins")
 	verbose := flag.Bool("v", false, "log what the controller sees")
 	flag.Parse()
 
@@ -42,6 +43,15 @@ func main() {
 	defer stop()
 	o := controller.Options{Listen: *listen, TCP: *tcp != "", TCPListen: *tcp, Log: log}
 	code, err := 0, error(nil)
+	if *classes != "" {
+		source, done, err := controller.Jars(*classes)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		defer done()
+		o.Classes = source
+	}
 	if *demo {
 		o.MonitorDelay = -1 // the demo runs them itself
 		err = runDemo(ctx, o, *agent)
