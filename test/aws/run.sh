@@ -4,10 +4,13 @@
 # pip into a venv: awscli v1, boto3, moto). What cannot be had is said loudly and
 # fails the run; AWS_TOOLS_OPTIONAL=1 goes on with the tools that are there.
 #
-#   test/aws/run.sh [quick]     quick leaves out the second uid and the faults
+#   test/aws/run.sh [quick] [BINARY]
 #
-# JENKINS_AGENT names a binary to test; without it cmd/jenkins-agent is built.
+# quick leaves out the second uid, the faults and the other SDKs. BINARY is the
+# jenkins-agent to test; without it (or JENKINS_AGENT) cmd/jenkins-agent is built.
 set -uo pipefail
+quick=
+for a; do case $a in quick) quick=1;; *) JENKINS_AGENT=$(realpath "$a") || exit 2; [ -x "$JENKINS_AGENT" ] || { echo "run.sh: $a is not a program" >&2; exit 2; };; esac; done
 here=$(cd "$(dirname "$0")" && pwd); repo=$(cd "$here/../.." && pwd)
 work=${AWS_RIG_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/footman-aws-rig}; mkdir -p "$work"
 tmp=$(mktemp -d /tmp/awsauth-test.XXXXXX); chmod 755 "$tmp"
@@ -61,8 +64,11 @@ grep -v '/usr/bin/aws \]' "$tmp/rig/up.sh" >"$tmp/rig/up2.sh"; chmod +x "$tmp/ri
 "$RIG_VENV/bin/aws" --version; case $tools in *cliv2*) /usr/bin/aws --version;; esac
 "$RIG_VENV/bin/python" -c 'import boto3, moto; print("boto3", boto3.__version__, "moto", moto.__version__)'
 
-agent=${JENKINS_AGENT:-$tmp/jenkins-agent}
+agent=$tmp/jenkins-agent # a copy that other uids can run
+[ -z "${JENKINS_AGENT:-}" ] || cp "$JENKINS_AGENT" "$agent"
 [ -n "${JENKINS_AGENT:-}" ] || (cd "$repo" && CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o "$agent" ./cmd/jenkins-agent) || { echo "FAIL build"; exit 1; }
+chmod 755 "$agent"
+"$agent" awsauth --help 2>&1 | grep -q -- --once || { echo "FAIL $agent has no subcommand awsauth"; exit 1; }
 cat >>"$RIG_RUN/config" <<V
 
 [profile deep]
@@ -85,7 +91,7 @@ mark; "$agent" awsauth --once --config "$RIG_RUN/config" --aws-dir "$tmp/root" 2
 [ "$(assumes)" = 3 ] && pass "three links, three calls" || fail "calls: $(seen)"
 check "root" "$tmp/root"
 
-if [ "${1:-}" != quick ] && [ "$(id -u)" = 0 ]; then
+if [ -z "$quick" ] && [ "$(id -u)" = 0 ]; then
   say "files of root, read by uid 1000"
   check "--uid 1000" "$tmp/root" --uid 1000
 
@@ -106,7 +112,7 @@ if [ "${1:-}" != quick ] && [ "$(id -u)" = 0 ]; then
   setpriv --reuid 1000 --regid 1000 --clear-groups "$agent" awsauth --once --config "$RIG_RUN/config" --aws-dir "$tmp/ro" 2>"$tmp/log" && fail "a directory of root was written" || { grep -q "set fsGroup" "$tmp/log" && pass "a directory that cannot be written is explained" || { fail "no explanation"; cat "$tmp/log"; }; }
 fi
 
-if [ "${1:-}" != quick ]; then
+if [ -z "$quick" ]; then
   say "sidecar: faults, rotation, exec, doctor"
   fault() { printf '%s' "$1" >"$RIG_RUN/fault.json"; }
   fault '{"action":"AssumeRole","status":400,"code":"Throttling","count":5}'
@@ -153,7 +159,7 @@ if [ "${1:-}" != quick ]; then
   kill "${pids[1]}"
 fi
 
-if [ "${1:-}" != quick ]; then
+if [ -z "$quick" ]; then
   say "JavaScript SDK, Java SDK, Terraform (each where its runtime is)"
   x=$work/extras; mkdir -p "$x"; cp -r "$repo/test/aws/extras/." "$x/" # lib.sh has a "here" of its own
   sure() { curl -sf "$AWS_ENDPOINT_URL/moto-api/data.json" >/dev/null || "$tmp/rig/up2.sh" >/dev/null; }
