@@ -50,6 +50,7 @@ type Agent struct {
 	CheckClasses bool
 
 	watches watches
+	drain   drain
 	suids   suids
 }
 

@@ -141,7 +141,12 @@ func (a *Agent) launch(ctx context.Context, c *callable.Call) (jser.Value, error
 		p.release()
 		return nil, err
 	}
+	if err := a.drain.enter(); err != nil {
+		p.release()
+		return nil, err
+	}
 	if p.proc, err = a.start(ctx, spec); err != nil {
+		a.drain.leave()
 		p.release()
 		return nil, startError(err)
 	}

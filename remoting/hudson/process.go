@@ -116,6 +116,7 @@ func (p *remoteProcess) await() {
 		_ = p.listen.Flush()
 	}
 	close(p.finished)
+	p.agent.drain.leave()
 	for p.proc.Leaked() {
 		// Wait takes seconds while something is open.
 		began := time.Now()
