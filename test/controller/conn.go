@@ -155,9 +155,13 @@ func (c *conn) dispatch(b []byte) error {
 		"hudson.remoting.ProxyOutputStream$EOF", "hudson.remoting.ProxyOutputStream$Unexport":
 		c.sinkCommand(o)
 	case "hudson.remoting.ProxyOutputStream$Ack":
-		c.window(o.Int("oid")).ack(int(o.Int("size")))
+		if w := c.knownWindow(o.Int("oid")); w != nil {
+			w.ack(int(o.Int("size")))
+		}
 	case "hudson.remoting.ProxyOutputStream$NotifyDeadWriter":
-		c.window(o.Int("oid")).kill(errors.New("controller: the agent's end of the stream is dead"))
+		if w := c.knownWindow(o.Int("oid")); w != nil {
+			w.kill(errors.New("controller: the agent's end of the stream is dead"))
+		}
 	case "hudson.remoting.Pipe$ConnectCommand":
 		c.mu.Lock()
 		ch := c.sources[o.Int("oidRos")]

@@ -34,6 +34,12 @@ type Options struct {
 	MonitorDelay time.Duration
 	// MinimumVersion of Remoting that agents are told.
 	MinimumVersion string
+	// Intercept, if set, may answer an HTTP request itself (a proxy's error page,
+	// a controller that starts): it reports whether it did.
+	Intercept func(http.ResponseWriter, *http.Request) bool
+	// Key makes the secrets of nodes: two controllers with the same key know the
+	// same agents, as one that restarts does. Default: a random one.
+	Key string
 	// Classes serves agents that load classes; nil serves none.
 	Classes ClassSource
 	Log     *slog.Logger // nil discards
@@ -93,7 +99,9 @@ type Controller struct {
 func New(o Options) *Controller {
 	c := &Controller{opts: o.withDefaults(), nodes: map[string]*Node{}, sockets: map[net.Conn]bool{}}
 	c.log = c.opts.Log
-	_, _ = rand.Read(c.key[:])
+	if c.key = sha256.Sum256([]byte(o.Key)); o.Key == "" {
+		_, _ = rand.Read(c.key[:])
+	}
 	c.cookie = randomHex(8)
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c
@@ -128,7 +136,15 @@ func (c *Controller) Start() error {
 	})
 	mux.HandleFunc("/wsagents/", c.wsAgents)
 	mux.HandleFunc("/tcpSlaveAgentListener/", c.tcpListenerPage)
-	c.http = &http.Server{Handler: mux, ReadHeaderTimeout: 30 * time.Second, ErrorLog: slog.NewLogLogger(c.log.Handler(), slog.LevelDebug)}
+	var h http.Handler = mux
+	if in := c.opts.Intercept; in != nil {
+		h = http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			if !in(rw, r) {
+				mux.ServeHTTP(rw, r)
+			}
+		})
+	}
+	c.http = &http.Server{Handler: h, ReadHeaderTimeout: 30 * time.Second, ErrorLog: slog.NewLogLogger(c.log.Handler(), slog.LevelDebug)}
 	c.workers.Go(func() { _ = c.http.Serve(c.web) })
 	return nil
 }

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -188,13 +189,15 @@ func (n *Node) Unstash(ctx context.Context, dir string, r io.Reader) error {
 	c.nextOID++
 	c.sources[oid] = connect
 	c.mu.Unlock()
+	call, answered := context.WithCancel(context.WithoutCancel(ctx))
 	pumped := make(chan error, 1)
-	done, stop := context.WithCancel(ctx)
 	go func() {
 		select {
 		case theirs := <-connect:
+			w := c.window(theirs) // an agent that has all it wants stops reading
+			defer context.AfterFunc(call, func() { w.kill(errAnswered) })()
 			pumped <- c.pump(theirs, r)
-		case <-done.Done():
+		case <-call.Done():
 			pumped <- nil
 		}
 	}()
@@ -206,12 +209,14 @@ func (n *Node) Unstash(ctx context.Context, dir string, r io.Reader) error {
 			}
 		}
 	})
-	stop()
+	answered()
 	c.mu.Lock()
 	delete(c.sources, oid)
 	c.mu.Unlock()
-	if perr := <-pumped; err == nil && perr != nil {
+	if perr := <-pumped; err == nil && perr != nil && !errors.Is(perr, errAnswered) {
 		err = fmt.Errorf("controller: unstash: %w", perr)
 	}
 	return err
 }
+
+var errAnswered = errors.New("controller: the call is over")

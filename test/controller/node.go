@@ -40,6 +40,9 @@ type Info struct {
 // Name is the name of the node.
 func (n *Node) Name() string { return n.name }
 
+// Controller is the node's controller.
+func (n *Node) Controller() *Controller { return n.c }
+
 // Secret is what the agent has to present, 64 hex digits.
 func (n *Node) Secret() string { return n.secret }
 

@@ -189,6 +189,13 @@ func (c *conn) window(oid int32) *window {
 	return w
 }
 
+// knownWindow is nil once nobody writes to the stream any more.
+func (c *conn) knownWindow(oid int32) *window {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.windows[oid]
+}
+
 func (w *window) ack(n int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
