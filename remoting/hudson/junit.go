@@ -199,5 +199,9 @@ func sortedMap(m map[string]string) *jser.Object {
 	for _, k := range slices.Sorted(maps.Keys(m)) {
 		es = append(es, jser.Entry{Key: k, Value: m[k]})
 	}
-	return jser.HashMap(es...)
+	o := jser.HashMap(es...)
+	if len(es) == 0 {
+		o.Data[0].Values[1] = int32(0) // threshold of a map that never had an entry
+	}
+	return o
 }
