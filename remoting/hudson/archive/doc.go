@@ -12,7 +12,7 @@
 // writing. Compressed data differs from Java's, at half a per cent to four per cent more bytes and three times the speed.
 //
 // Reading follows FilePath.readFromTar and FilePath.unzip, with their texts. It never writes outside the target: names
-// that leave it, and files behind links, are refused, and every step goes through os.Root, so that a link that appears
+// that leave it, and files behind links that do, are refused, and every step goes through os.Root, so that a link that appears
 // meanwhile does not matter either. A link itself may point anywhere, as in Java (virtual environments need that).
 //
 // Better than Java, on purpose:
