@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
-	"os/signal"
 	"sync/atomic"
 	"syscall"
 
@@ -39,6 +38,13 @@ func runAgent(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	if c.IsSet("jnlpUrl") {
+		args, err := jnlpArguments(c.Context, c, c.App.Metadata[argsKey].([]string), slog.New(o.logHandler(c.App.ErrWriter)))
+		if err != nil {
+			return err
+		}
+		return runApp(c.Context, newApp(c.App.Writer, c.App.ErrWriter), args)
+	}
 	dir, err := o.openWorkDir()
 	if err != nil {
 		return err
@@ -56,6 +62,9 @@ func runAgent(c *cli.Context) error {
 	defer logFile.Close()
 	logs := hudson.NewLogBuffer(o.logHandler(io.MultiWriter(c.App.ErrWriter, logFile)), 256)
 	a := &agent{o: o, log: slog.New(logs), logs: logs}
+	if dir != "" {
+		a.log.Info("Using " + dir + " as a remoting work directory")
+	}
 	if o.inbound() {
 		return a.connect(c.Context)
 	}
@@ -69,12 +78,13 @@ type agent struct {
 	logs     *hudson.LogBuffer
 	protocol atomic.Pointer[string]
 	http     *http.Client // with the proxy and the CAs of the options
+	builds   *hudson.Agent
 }
 
 // table is what the agent executes; leave is called when the controller wants
 // it not to come back.
 func (a *agent) table(leave func()) *callable.Table {
-	return hudson.NewTable(&hudson.Agent{
+	a.builds = &hudson.Agent{
 		Log: a.log, Version: remotingVersion, WorkDir: a.o.workDir, Logs: a.logs,
 		Environ: buildEnvironment(os.Environ()), NoReconnect: leave,
 		Protocol: func() string {
@@ -83,7 +93,8 @@ func (a *agent) table(leave func()) *callable.Table {
 			}
 			return ""
 		},
-	})
+	}
+	return hudson.NewTable(a.builds)
 }
 
 // connect runs an inbound agent until it is told to stop.
@@ -97,8 +108,6 @@ func (a *agent) connect(ctx context.Context) error {
 		return err
 	}
 	defer companion.Close()
-	ctx, stop := stopOnSignal(ctx, a.log)
-	defer stop()
 	engine := &remoting.Engine{
 		Dial: dial, Log: a.log, NoReconnect: a.o.noReconnect, NoReconnectAfter: a.o.noReconnectAfter,
 		Permanent: transport.IsPermanent, PermanentGrace: a.o.giveUpAfter,
@@ -113,10 +122,13 @@ func (a *agent) connect(ctx context.Context) error {
 		engine.PermanentGrace = -1
 	}
 	engine.Channel = remoting.Config{Handler: withCompanion(a.table(engine.Leave), companion), Relay: companion, Log: a.log}
+	ctx, stop := a.stopOnSignal(ctx)
+	defer stop()
 	a.log.Info("Setting up agent: " + a.o.name)
 	a.log.Info("Using Remoting version: " + remotingVersion)
 	err = engine.Run(ctx)
 	if errors.Is(err, errSignalled) {
+		a.awaitKilled()
 		return nil
 	}
 	if err != nil && transport.IsPermanent(err) {
@@ -166,26 +178,38 @@ func (a *agent) serveStdio(ctx context.Context) error {
 	}
 	s := &transport.Stdio{In: in, Out: out, Mode: mode, Noise: os.Stderr,
 		NextObject: func(r io.Reader) ([]byte, error) { return jser.NextObject(r, remoting.DecodeOptions()) }}
-	ctx, stop := stopOnSignal(ctx, a.log)
-	defer stop()
-	conn, err := s.Dial(ctx)
-	if err != nil {
-		return err
-	}
-	protocol := "Standard in/out"
-	a.protocol.Store(&protocol)
 	companion, err := a.companion(httpClient(nil))
 	if err != nil {
 		return err
 	}
 	defer companion.Close()
+	handler := withCompanion(a.table(func() {}), companion)
+	ctx, stop := a.stopOnSignal(ctx)
+	defer stop()
+	conn, err := s.Dial(ctx)
+	if errors.Is(err, errSignalled) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	protocol := "Standard in/out"
+	a.protocol.Store(&protocol)
 	peer := conn.RemoteCapability()
-	ch := remoting.NewChannel(conn, remoting.Config{Handler: withCompanion(a.table(func() {}), companion), Relay: companion, Log: a.log,
+	ch := remoting.NewChannel(conn, remoting.Config{Handler: handler, Relay: companion, Log: a.log,
 		UserResponses: !peer.Has(wire.CapProxyExceptionFallback), NoThrottling: !peer.Has(wire.CapPipeThrottling)})
 	companion.Attach(ch)
 	a.prefetch(companion, ch)
-	if err := ch.Serve(ctx); err != nil {
+	defer context.AfterFunc(ctx, func() {
+		bye, cancel := context.WithTimeout(context.Background(), byeTime)
+		defer cancel()
+		_ = ch.Close(bye)
+	})()
+	if err := ch.Serve(context.Background()); err != nil {
 		a.log.Info("Terminated", "reason", err)
+	}
+	if ctx.Err() != nil {
+		a.awaitKilled()
 	}
 	return nil // the official agent ends with 0 whatever ended the stream
 }
@@ -217,34 +241,4 @@ func dup(fd int, name string) (*os.File, error) {
 	}
 	syscall.CloseOnExec(n)
 	return os.NewFile(uintptr(n), name), nil
-}
-
-var errSignalled = errors.New("stopped by a signal")
-
-// stopOnSignal ends the context on SIGTERM or SIGINT; a second one ends the
-// process at once.
-func stopOnSignal(ctx context.Context, log *slog.Logger) (context.Context, func()) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
-	done := make(chan struct{})
-	go func() {
-		for n := 0; ; n++ {
-			select {
-			case s := <-signals:
-				if n > 0 {
-					os.Exit(exitKilled)
-				}
-				log.Info("Stopping", "signal", s.String())
-				cancel(errSignalled)
-			case <-done:
-				return
-			}
-		}
-	}()
-	return ctx, func() {
-		signal.Stop(signals)
-		close(done)
-		cancel(nil)
-	}
 }

@@ -44,25 +44,44 @@ func main() {
 
 // run is main without the process: it returns the exit code.
 func run(argv []string, stdout, stderr io.Writer) int {
+	args := argv[1:]
 	asJava := filepath.Base(argv[0]) == "java"
-	args, err := expandArguments(argv[1:], asJava)
-	if err != nil {
-		return exitCode(err, stderr)
+	if asJava {
+		var done bool
+		var err error
+		if args, done, err = asJVM(args, stderr); done || err != nil {
+			return exitCode(err, stderr)
+		}
 	}
 	app := newApp(stdout, stderr)
-	if path, ok := foreignCommand(app, args); ok {
+	if path, ok := foreignCommand(app, args); ok && !asJava {
 		// The official image runs a lone argument as a command, such as bash.
 		err := syscall.Exec(path, args, os.Environ())
 		fmt.Fprintf(stderr, "jenkins-agent: %s: %v\n", path, err)
 		return exitFailure
 	}
-	// agent.jar knows no environment; the script of the official images does.
-	if !asJava && (len(args) == 0 || app.Command(args[0]) == nil) {
-		if args, err = mergeEnvironment(args); err != nil {
+	var err error
+	if len(args) == 0 || app.Command(args[0]) == nil {
+		// agent.jar knows no environment; the script of the official images does.
+		if !asJava {
+			args, err = withEnvironment(app, os.Getenv, args, func(s string) { fmt.Fprintln(stderr, s) })
+		}
+		if err == nil {
+			args, err = expandFiles(args)
+		}
+		if err != nil {
 			return exitCode(err, stderr)
 		}
 	}
-	return exitCode(app.RunContext(context.Background(), append([]string{"jenkins-agent"}, reorder(app, args)...)), stderr)
+	return exitCode(runApp(context.Background(), app, args), stderr)
+}
+
+// argsKey is where an App keeps its command line.
+const argsKey = "args"
+
+func runApp(ctx context.Context, app *cli.App, args []string) error {
+	app.Metadata = map[string]any{argsKey: args}
+	return app.RunContext(ctx, append([]string{"jenkins-agent"}, reorder(app, args)...))
 }
 
 func newApp(stdout, stderr io.Writer) *cli.App {

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"maps"
 	"net/http"
-	"os"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -32,10 +34,11 @@ type options struct {
 	noReconnectAfter time.Duration
 	giveUpAfter      time.Duration
 	pingInterval     time.Duration
+	drainTimeout     time.Duration
 
 	workDir, internalDir string
 	failIfWorkDirMissing bool
-	agentLog             string
+	agentLog, jarCache   string
 	companion            string
 	logJSON, debug       bool
 }
@@ -79,6 +82,7 @@ func agentFlags() []cli.Flag {
 		&cli.DurationFlag{Name: "pingInterval", Usage: "time between WebSocket pings, 0 for none", Value: 20 * time.Second, Category: groupOurs},
 		&cli.DurationFlag{Name: "giveUpAfter", Usage: "exit when Jenkins refuses this agent for that long (wrong secret, unknown name); 0 for never", Value: 2 * time.Minute, Category: groupOurs},
 		&cli.StringFlag{Name: "companion", Usage: "JVM for what is not native: auto, off, eager, or a Java runtime", Value: "auto", EnvVars: []string{"JENKINS_AGENT_COMPANION"}, Category: groupOurs},
+		&cli.DurationFlag{Name: "drainTimeout", Usage: "how long running processes of builds may take to end after SIGTERM", Value: 20 * time.Second, Category: groupOurs},
 		on(groupOurs, "logJSON", "log as JSON"),
 		on(groupOurs, "debug", "log more"),
 
@@ -88,9 +92,9 @@ func agentFlags() []cli.Flag {
 		str(groupOld, "auth", "ignored; use -credentials"),
 		on(groupOld, "headless", "ignored"),
 		on(groupOld, "ping", "ignored"),
-		str(groupOld, "jnlpUrl", "not supported; use -url and -name"),
-		str(groupOld, "tcp", "not supported"),
-		str(groupOld, "connectTo", "not supported"),
+		str(groupOld, "jnlpUrl", "file of the controller to take the other options from"),
+		str(groupOld, "tcp", "refused: clear text"),
+		str(groupOld, "connectTo", "refused: clear text"),
 	}
 }
 
@@ -98,7 +102,8 @@ func agentFlags() []cli.Flag {
 var (
 	forbids = map[string][]string{
 		"webSocket":        {"direct", "tunnel", "credentials", "noKeepAlive"},
-		"direct":           {"url", "tunnel"},
+		"direct":           {"jnlpUrl", "url", "tunnel"},
+		"jnlpUrl":          {"direct", "name", "tunnel", "url", "webSocket"},
 		"noReconnectAfter": {"noReconnect"},
 		"cert":             {"noCertificateCheck"},
 	}
@@ -106,35 +111,38 @@ var (
 		"webSocket": "url", "webSocketHeader": "webSocket", "direct": "instanceIdentity", "instanceIdentity": "direct",
 		"protocols": "direct", "internalDir": "workDir", "failIfWorkDirIsMissing": "workDir",
 	}
-	deprecated = map[string]string{
-		"auth":     `WARNING: The "-auth" argument is deprecated and will be removed in a future release; use "-credentials" or "-proxyCredentials" instead.`,
-		"headless": `WARNING: The "-headless" argument is deprecated and will be removed without replacement in a future release.`,
-		"ping":     `WARNING: The "-ping" argument is deprecated and will be removed without replacement in a future release.`,
+	deprecated = []struct{ name, text string }{
+		{"auth", ` and will be removed in a future release; use "-credentials" or "-proxyCredentials" instead.`},
+		{"headless", " and will be removed without replacement in a future release."},
+		{"ping", " and will be removed without replacement in a future release."},
+		{"jnlpUrl", `. Use "-url" and "-name" instead, potentially also passing in "-webSocket", "-tunnel", and/or work directory options as needed.`},
 	}
 )
 
 // readOptions checks a command line.
 func readOptions(c *cli.Context) (options, error) {
-	for opt, others := range forbids {
+	for _, opt := range slices.Sorted(maps.Keys(forbids)) {
+		others := forbids[opt]
 		for _, o := range others {
 			if c.IsSet(opt) && c.IsSet(o) {
 				return options{}, usagef("option \"-%s\" cannot be used with the option(s) [-%s]", opt, strings.Join(others, ", -"))
 			}
 		}
 	}
-	for opt, other := range depends {
+	for _, opt := range slices.Sorted(maps.Keys(depends)) {
+		other := depends[opt]
 		if c.IsSet(opt) && !c.IsSet(other) {
 			return options{}, usagef("option \"-%s\" requires the option(s) [-%s]", opt, other)
 		}
 	}
-	for _, old := range []string{"jnlpUrl", "tcp", "connectTo"} {
+	for _, old := range []string{"tcp", "connectTo"} {
 		if c.IsSet(old) {
-			return options{}, usagef("option \"-%s\" is not supported by this agent: use \"-url\" and \"-name\"", old)
+			return options{}, usagef("option \"-%s\" is not supported by this agent: it is an old protocol in clear text; use \"-url\" and \"-name\"", old)
 		}
 	}
-	for opt, text := range deprecated {
-		if c.IsSet(opt) {
-			_, _ = c.App.ErrWriter.Write([]byte(text + "\n"))
+	for _, opt := range deprecated {
+		if c.IsSet(opt.name) {
+			_, _ = c.App.ErrWriter.Write([]byte("WARNING: The \"-" + opt.name + "\" argument is deprecated" + opt.text + "\n"))
 		}
 	}
 	o := options{
@@ -142,9 +150,9 @@ func readOptions(c *cli.Context) (options, error) {
 		tunnel: c.String("tunnel"), direct: c.String("direct"), instanceIdentity: c.String("instanceIdentity"),
 		credentials: c.String("credentials"), proxyCredentials: c.String("proxyCredentials"),
 		certs: c.StringSlice("cert"), noCertCheck: c.Bool("noCertificateCheck"), noKeepAlive: c.Bool("noKeepAlive"), text: c.Bool("text"),
-		noReconnect: c.Bool("noReconnect"), giveUpAfter: c.Duration("giveUpAfter"), pingInterval: c.Duration("pingInterval"),
+		noReconnect: c.Bool("noReconnect"), giveUpAfter: c.Duration("giveUpAfter"), pingInterval: c.Duration("pingInterval"), drainTimeout: c.Duration("drainTimeout"),
 		workDir: c.String("workDir"), internalDir: c.String("internalDir"), failIfWorkDirMissing: c.Bool("failIfWorkDirIsMissing"),
-		agentLog: c.String("agentLog"), companion: c.String("companion"), logJSON: c.Bool("logJSON"), debug: c.Bool("debug"),
+		agentLog: c.String("agentLog"), jarCache: c.String("jar-cache"), companion: c.String("companion"), logJSON: c.Bool("logJSON"), debug: c.Bool("debug"),
 	}
 	for _, p := range c.StringSlice("protocols") {
 		o.protocols = append(o.protocols, strings.Split(p, ",")...)
@@ -163,6 +171,9 @@ func readOptions(c *cli.Context) (options, error) {
 	}
 	if err := o.parseHeaders(c.StringSlice("webSocketHeader")); err != nil {
 		return o, err
+	}
+	if c.IsSet("jnlpUrl") {
+		return o, nil // the file brings what is missing
 	}
 	return o, o.check()
 }
@@ -220,21 +231,34 @@ func (o *options) check() error {
 	return nil
 }
 
+// isoDuration is what java.time.Duration.parse takes, without signs.
+var isoDuration = regexp.MustCompile(`^p(?:(\d+)d)?(?:t(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?)?$`)
+
 // parseDuration reads what -noReconnectAfter takes: 30s, 5m, 1h30m, 500ms, 1d,
 // a number of milliseconds, or ISO 8601.
 func parseDuration(s string) (time.Duration, error) {
-	if ms, err := strconv.ParseInt(s, 10, 64); err == nil && ms >= 0 {
-		return time.Duration(ms) * time.Millisecond, nil
-	}
+	bad := usagef("-noReconnectAfter: %q is not a valid duration; write 30s, 5m, 1h, 1d or PT1H30M", s)
 	t := strings.ToLower(strings.TrimSpace(s))
-	if iso, ok := strings.CutPrefix(t, "p"); ok {
-		t = strings.Replace(iso, "t", "", 1)
+	if ms, err := strconv.ParseInt(t, 10, 64); err == nil {
+		t = strconv.FormatInt(ms, 10) + "ms"
+	}
+	if strings.HasPrefix(t, "p") {
+		m := isoDuration.FindStringSubmatch(t)
+		if m == nil || strings.HasSuffix(t, "t") || t == "p" {
+			return 0, bad
+		}
+		t = ""
+		for i, unit := range []string{"d", "h", "m", "s"} {
+			if m[i+1] != "" {
+				t += m[i+1] + unit
+			}
+		}
 	}
 	var days time.Duration
 	if d, rest, ok := strings.Cut(t, "d"); ok {
 		n, err := strconv.Atoi(d)
 		if err != nil || n < 0 || n > 36500 {
-			return 0, usagef("-noReconnectAfter: %q is no duration; write 30s, 5m, 1h or 1d", s)
+			return 0, bad
 		}
 		if days = time.Duration(n) * 24 * time.Hour; rest == "" {
 			return days, nil
@@ -243,13 +267,7 @@ func parseDuration(s string) (time.Duration, error) {
 	}
 	d, err := time.ParseDuration(t)
 	if err != nil || d < 0 {
-		return 0, usagef("-noReconnectAfter: %q is no duration; write 30s, 5m, 1h or 1d", s)
+		return 0, bad
 	}
 	return days + d, nil
-}
-
-// mergeEnvironment appends what the environment asks for to the arguments.
-func mergeEnvironment(args []string) ([]string, error) {
-	more, err := environmentArguments(os.Getenv, args)
-	return append(args, more...), err
 }

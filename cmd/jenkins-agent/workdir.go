@@ -6,53 +6,107 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"sync"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
 
-// openWorkDir makes and checks the directories of the agent, in the layout of
-// org.jenkinsci.remoting.engine.WorkDirManager: workDir/remoting/logs. It
-// returns the internal directory, "" when there is no work directory.
+// internalDirName is what a name of the internal directory may be
+// (WorkDirManager.SUPPORTED_INTERNAL_DIR_NAME_MASK).
+const internalDirName = "[a-zA-Z0-9._-]*"
+
+var internalDirRule = regexp.MustCompile("^" + internalDirName + "$")
+
+// openWorkDir makes and checks the directories of the agent, in the layout and
+// with the texts of org.jenkinsci.remoting.engine.WorkDirManager:
+//
+//	workDir/remoting/logs/remoting.log.0…
+//	workDir/remoting/jarCache             unless -jar-cache names another one
+//
+// It returns the internal directory, "" when there is no work directory.
 func (o *options) openWorkDir() (string, error) {
 	if o.workDir == "" {
 		return "", nil
 	}
+	if !internalDirRule.MatchString(o.internalDir) {
+		return "", fmt.Errorf("Name of remoting internal directory ('%s') is not compliant with the required format: %s", //nolint:staticcheck // official text
+			o.internalDir, internalDirName)
+	}
+	shareWithGroup(o.workDir)
 	internal := filepath.Join(o.workDir, o.internalDir)
-	for _, d := range []struct{ what, path string }{{"working directory", o.workDir}, {"internal directory", internal}} {
+	dirs := []struct {
+		what, path string
+		mayMiss    bool
+	}{
+		{"working directory", o.workDir, !o.failIfWorkDirMissing},
+		{"remoting internal directory", internal, !o.failIfWorkDirMissing},
+	}
+	if o.jarCache == "" {
+		dirs = append(dirs, struct {
+			what, path string
+			mayMiss    bool
+		}{"JAR Cache directory", filepath.Join(internal, "jarCache"), true})
+	}
+	if o.agentLog == "" {
+		dirs = append(dirs, struct {
+			what, path string
+			mayMiss    bool
+		}{"Log directory", filepath.Join(internal, "logs"), true})
+	}
+	for _, d := range dirs {
 		fi, err := os.Stat(d.path)
 		switch {
 		case err == nil && !fi.IsDir():
-			return "", fmt.Errorf("the specified %s path points to a non-directory file: %s", d.what, d.path)
-		case err != nil && o.failIfWorkDirMissing:
-			return "", fmt.Errorf("the %s is missing, and it is expected to exist: %s", d.what, d.path)
+			return "", fmt.Errorf("The specified %s path points to a non-directory file: %s", d.what, d.path) //nolint:staticcheck // official text
+		case err != nil && !d.mayMiss:
+			return "", fmt.Errorf("The %s is missing, but it is expected to exist: %s", d.what, d.path) //nolint:staticcheck // official text
 		case err != nil:
 			if err := os.MkdirAll(d.path, 0o777); err != nil {
 				return "", fmt.Errorf("the %s can't be made: %w", d.what, err)
 			}
 		}
 		if err := unix.Access(d.path, unix.R_OK|unix.W_OK|unix.X_OK); err != nil {
-			return "", fmt.Errorf("the %s should be fully accessible to the agent (read, write and execute), and %s is not for uid %d: %w",
-				d.what, d.path, os.Getuid(), err)
+			return "", fmt.Errorf("The specified %s should be fully accessible to the remoting executable (RWX): %s (uid %d)", //nolint:staticcheck // official text
+				d.what, d.path, os.Getuid())
 		}
 	}
 	return internal, nil
+}
+
+// shareWithGroup lets the group write what the agent and its builds make, when
+// a supplementary group owns the work directory. That is what fsGroup does to
+// the volumes of a pod: the containers beside the agent's run as other users
+// and share only that group.
+func shareWithGroup(dir string) {
+	fi, err := os.Stat(dir)
+	if err != nil || fi.Mode()&0o020 == 0 {
+		return
+	}
+	st, ok := fi.Sys().(*syscall.Stat_t)
+	if !ok || int(st.Gid) == os.Getegid() {
+		return
+	}
+	groups, err := os.Getgroups()
+	if err != nil || !slices.Contains(groups, int(st.Gid)) {
+		return
+	}
+	old := syscall.Umask(0o077)
+	syscall.Umask(old &^ 0o070)
 }
 
 // openLog opens the file that the log goes to besides stderr: -agentLog, or
 // remoting/logs/remoting.log in the work directory.
 func (o *options) openLog(internal string) (io.WriteCloser, error) {
 	if o.agentLog != "" {
-		return newRotatingFile(o.agentLog)
+		return newRotatingFile(o.agentLog, "")
 	}
 	if internal == "" {
 		return nopCloser{io.Discard}, nil
 	}
-	logs := filepath.Join(internal, "logs")
-	if err := os.MkdirAll(logs, 0o777); err != nil {
-		return nil, err
-	}
-	return newRotatingFile(filepath.Join(logs, "remoting.log"))
+	return newRotatingFile(filepath.Join(internal, "logs", "remoting.log"), ".0")
 }
 
 func (o *options) logHandler(w io.Writer) slog.Handler {
@@ -76,21 +130,28 @@ const (
 	logFileCount = 5
 )
 
-// rotatingFile is a log file NAME.0 that becomes NAME.1 when it is full, and so
-// on. Safe for concurrent use.
+// rotatingFile is a log file NAME, or NAME.0, that becomes NAME.1 when it is
+// full, and so on. Safe for concurrent use.
 type rotatingFile struct {
-	name string
-	mu   sync.Mutex // guards the fields below
-	f    *os.File
-	size int64
+	name  string
+	first string     // suffix of the current file
+	limit int64      // bytes
+	mu    sync.Mutex // guards the fields below
+	f     *os.File
+	size  int64
 }
 
-func newRotatingFile(name string) (*rotatingFile, error) {
-	r := &rotatingFile{name: name}
+func newRotatingFile(name, first string) (*rotatingFile, error) {
+	r := &rotatingFile{name: name, first: first, limit: logFileSize}
 	return r, r.open()
 }
 
-func (r *rotatingFile) file(n int) string { return fmt.Sprintf("%s.%d", r.name, n) }
+func (r *rotatingFile) file(n int) string {
+	if n == 0 {
+		return r.name + r.first
+	}
+	return fmt.Sprintf("%s.%d", r.name, n)
+}
 
 func (r *rotatingFile) open() error {
 	f, err := os.OpenFile(r.file(0), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o666)
@@ -110,7 +171,7 @@ func (r *rotatingFile) open() error {
 func (r *rotatingFile) Write(p []byte) (int, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.size > 0 && r.size+int64(len(p)) > logFileSize {
+	if r.size > 0 && r.size+int64(len(p)) > r.limit {
 		r.rotate()
 	}
 	if r.f != nil {

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+// Leaving well:
+//
+//	SIGTERM ─▶ no new work ─▶ what runs may finish (-drainTimeout) ─▶ CloseCommand ─▶ exit 0
+//	   again ─▶ exit 143 at once
+//
+// What durable steps left running is not waited for: it goes on, and the next
+// agent finds its files.
+
+var errSignalled = errors.New("stopped by a signal")
+
+const (
+	// byeTime is how long the controller has to answer a CloseCommand.
+	byeTime = 500 * time.Millisecond
+	// settleTime lets the answers of processes that just ended get out.
+	settleTime = 200 * time.Millisecond
+	// killedTime is how long processes have that were cut off: they are asked
+	// to end, and killed 5 s later.
+	killedTime = 6 * time.Second
+)
+
+// stopOnSignal makes a context that ends, once everything that runs is
+// finished, after a SIGTERM or SIGINT; a second one ends the process at once.
+// The table must exist already.
+func (a *agent) stopOnSignal(ctx context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
+	done := make(chan struct{})
+	go func() {
+		var drained <-chan time.Time
+		var idle <-chan struct{}
+		stopping := false
+		for {
+			select {
+			case s := <-signals:
+				if stopping {
+					a.log.Warn("Stopping at once", "signal", s.String(), "running", a.builds.Running())
+					os.Exit(exitKilled)
+				}
+				stopping = true
+				a.builds.Drain()
+				n := a.builds.Running()
+				a.log.Info("Stopping", "signal", s.String(), "running", n, "for at most", a.o.drainTimeout)
+				if n == 0 {
+					cancel(errSignalled)
+					continue
+				}
+				t := time.NewTimer(a.o.drainTimeout)
+				defer t.Stop()
+				drained, idle = t.C, a.builds.Idle()
+			case <-idle:
+				idle, drained = nil, time.After(settleTime)
+			case <-drained:
+				drained = nil
+				if n := a.builds.Running(); n > 0 {
+					a.log.Warn("Stopping although processes of builds run", "running", n)
+				}
+				cancel(errSignalled)
+			case <-done:
+				return
+			}
+		}
+	}()
+	return ctx, func() {
+		signal.Stop(signals)
+		close(done)
+		cancel(nil)
+	}
+}
+
+// awaitKilled waits for the processes that the end of the connection kills.
+func (a *agent) awaitKilled() {
+	if a.builds.Running() == 0 {
+		return
+	}
+	select {
+	case <-a.builds.Idle():
+	case <-time.After(killedTime):
+		a.log.Warn("Processes of builds are left behind", "running", a.builds.Running())
+	}
+}
