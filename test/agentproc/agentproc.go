@@ -7,7 +7,6 @@
 package agentproc
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -122,21 +121,35 @@ func (p *Process) CPU() (time.Duration, error) {
 	return time.Duration(ts.Nano()), nil
 }
 
-// PSS is the memory of the process in bytes: its own pages, and its share of
-// those that it has in common with others.
-func (p *Process) PSS() (int64, error) {
-	f, err := os.Open(fmt.Sprintf("/proc/%d/smaps_rollup", p.PID()))
+// Memory is what a process holds, in bytes.
+type Memory struct {
+	PSS       int64 // its own pages and its share of those that it has in common with others
+	Anonymous int64 // the part of PSS that no file stands behind: heap and stacks
+}
+
+// Memory reads /proc/PID/smaps_rollup.
+func (p *Process) Memory() (m Memory, err error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", p.PID()))
 	if err != nil {
-		return 0, fmt.Errorf("agentproc: %w", err)
+		return m, fmt.Errorf("agentproc: %w", err)
 	}
-	defer f.Close()
-	for s := bufio.NewScanner(f); s.Scan(); {
-		if f := strings.Fields(s.Text()); len(f) >= 2 && f[0] == "Pss:" {
-			kib, err := strconv.ParseInt(f[1], 10, 64)
-			return kib << 10, err
+	for line := range strings.Lines(string(b)) {
+		f := strings.Fields(line)
+		if len(f) < 2 {
+			continue
+		}
+		kib, _ := strconv.ParseInt(f[1], 10, 64)
+		switch f[0] {
+		case "Pss:":
+			m.PSS = kib << 10
+		case "Pss_Anon:":
+			m.Anonymous = kib << 10
 		}
 	}
-	return 0, fmt.Errorf("agentproc: no Pss of %d", p.PID())
+	if m.PSS == 0 {
+		return m, fmt.Errorf("agentproc: no Pss of process %d", p.PID())
+	}
+	return m, nil
 }
 
 // Settle waits until the process has used next to no CPU for a moment, at most

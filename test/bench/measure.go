@@ -100,7 +100,7 @@ func tail(b []byte, n int) []byte { return b[max(0, len(b)-n):] }
 
 // starts measures the way to online.
 func (b *bench) starts(ctx context.Context) error {
-	var wall, cpu, pss []float64
+	var wall, cpu, pss, anon []float64
 	for range b.s.starts {
 		a, err := b.start()
 		if err != nil {
@@ -119,16 +119,16 @@ func (b *bench) starts(ctx context.Context) error {
 		b.r["commands"] = float64(i.UntilOnline.CommandsIn + i.UntilOnline.CommandsOut)
 		b.r["bytes"] = float64(i.UntilOnline.BytesIn+i.UntilOnline.BytesOut) / 1e3
 		a.settle(ctx)
-		mem, err := a.PSS()
+		mem, err := a.Memory()
 		if err != nil {
 			return err
 		}
-		pss = append(pss, float64(mem)/(1<<20))
+		pss, anon = append(pss, mib(mem.PSS)), append(anon, mib(mem.Anonymous))
 		if err := a.Stop(); err != nil {
 			return err
 		}
 	}
-	b.r["online"], b.r["cpu"], b.r["idle"] = median(wall), median(cpu), median(pss)
+	b.r["online"], b.r["cpu"], b.r["idle"], b.r["idle anon"] = median(wall), median(cpu), median(pss), median(anon)
 	return nil
 }
 
@@ -137,6 +137,8 @@ func (a *agent) settle(ctx context.Context) {
 	defer cancel()
 	a.Settle(ctx)
 }
+
+func mib(n int64) float64 { return float64(n) / (1 << 20) }
 
 func median(v []float64) float64 {
 	sort.Float64s(v)
@@ -169,8 +171,8 @@ func (b *bench) work(ctx context.Context) (err error) {
 		}
 	}
 	a.settle(ctx)
-	mem, err := a.PSS()
-	b.r["after"] = float64(mem) / (1 << 20)
+	mem, err := a.Memory()
+	b.r["after"], b.r["after anon"] = mib(mem.PSS), mib(mem.Anonymous)
 	return err
 }
 
@@ -254,8 +256,8 @@ func (b *bench) logs(ctx context.Context, a *agent) error {
 	go func() {
 		var most int64
 		for {
-			if n, err := a.PSS(); err == nil {
-				most = max(most, n)
+			if m, err := a.Memory(); err == nil {
+				most = max(most, m.PSS)
 			}
 			select {
 			case <-stop:
@@ -267,7 +269,7 @@ func (b *bench) logs(ctx context.Context, a *agent) error {
 	}()
 	wg.Wait()
 	close(stop)
-	b.r["logs"], b.r["peak"] = time.Since(start).Seconds(), float64(<-peak)/(1<<20)
+	b.r["logs"], b.r["peak"] = time.Since(start).Seconds(), mib(<-peak)
 	after, err := a.CPU()
 	b.r["logs cpu"] = (after - before).Seconds() * 1e3
 	return errors.Join(append(errs, err)...)
@@ -314,12 +316,12 @@ func (b *bench) fleet(ctx context.Context, n int) error {
 	agents[n-1].settle(ctx)
 	var total int64
 	for _, a := range agents {
-		mem, err := a.PSS()
+		mem, err := a.Memory()
 		if err != nil {
 			return err
 		}
-		total += mem
+		total += mem.PSS
 	}
-	b.r["fleet memory"] = float64(total) / (1 << 20)
+	b.r["fleet memory"] = mib(total)
 	return err
 }

@@ -177,6 +177,25 @@ func TestFiles(t *testing.T) {
 	require.True(t, os.IsNotExist(err))
 }
 
+func TestStash(t *testing.T) {
+	n, ctx := wsAgent(t, controller.Options{}), deadline(t)
+	dir := n.RemoteFS() + "/workspace/stash"
+	require.NoError(t, n.WriteFile(ctx, dir+"/in/a.txt", "one"))
+	require.NoError(t, n.WriteFile(ctx, dir+"/in/b.bin", "two"))
+	var tar bytes.Buffer
+	count, err := n.Stash(ctx, dir+"/in", "**/*.txt", &tar)
+	require.NoError(t, err)
+	require.Equal(t, 1, count)
+	require.NoError(t, n.Unstash(ctx, dir+"/out", &tar))
+	names, err := n.ListGlob(ctx, dir+"/out", "**", "")
+	require.NoError(t, err)
+	require.Equal(t, []string{dir + "/out/a.txt"}, names)
+
+	err = n.Unstash(ctx, dir+"/bad", strings.NewReader("no archive"))
+	var remote *controller.RemoteError
+	require.ErrorAs(t, err, &remote)
+}
+
 func TestParallel(t *testing.T) {
 	n := wsAgent(t, controller.Options{})
 	errs := make(chan error, 8)

@@ -23,7 +23,7 @@ type demo struct {
 	proc  *agentproc.Process
 	out   *console
 	steps [][]string
-	idle  int64
+	idle  agentproc.Memory
 }
 
 func runDemo(ctx context.Context, o controller.Options, agent string) error {
@@ -86,7 +86,7 @@ func (d *demo) online(ctx context.Context) error {
 	d.out.fact("online", "after %s: %s, Remoting %s, %s", ms(i.Online.Sub(d.proc.Started)), i.Protocol, i.Version, i.Monitors["GetArchTask"])
 	d.proc.Settle(ctx)
 	var err error
-	d.idle, err = d.proc.PSS()
+	d.idle, err = d.proc.Memory()
 	return err
 }
 
@@ -230,7 +230,7 @@ func (d *demo) stash(ctx context.Context) func(io.Writer) (string, error) {
 
 func (d *demo) summary(ctx context.Context, begin time.Time) error {
 	d.proc.Settle(ctx)
-	after, err := d.proc.PSS()
+	after, err := d.proc.Memory()
 	if err != nil {
 		return err
 	}
@@ -247,8 +247,8 @@ func (d *demo) summary(ctx context.Context, begin time.Time) error {
 		{"exec to online", ms(i.Online.Sub(d.proc.Started)), ""},
 		{"on the wire until online", fmt.Sprintf("%d commands", u.CommandsIn+u.CommandsOut), fmt.Sprintf("%.1f kB", float64(u.BytesIn+u.BytesOut)/1e3)},
 		{"on the wire in all", fmt.Sprintf("%d commands", total.CommandsIn+total.CommandsOut), fmt.Sprintf("%.1f MB", float64(total.BytesIn+total.BytesOut)/1e6)},
-		{"memory (PSS) idle", mib(d.idle), ""},
-		{"memory (PSS) after work", mib(after), ""},
+		{"memory (PSS) idle", mib(d.idle.PSS), mib(d.idle.Anonymous) + " of it heap and stacks"},
+		{"memory (PSS) after work", mib(after.PSS), mib(after.Anonymous) + " of it heap and stacks"},
 		{"CPU in all", ms(cpu), ""},
 		{"the whole demo", ms(time.Since(begin)), ""},
 	})
