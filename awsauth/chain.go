@@ -332,12 +332,16 @@ func (b *planner) duration(p *Profile) *int {
 // home of the role's partition.
 func (b *planner) region(partition string, p *Profile, src *Link) string {
 	for _, n := range []string{"AWS_REGION", "AWS_DEFAULT_REGION"} {
-		if r := b.env(n); r != "" && partitionOf(r) == partition {
+		if r := b.env(n); r != "" && isRegion(r) && partitionOf(r) == partition {
 			return r
 		}
 	}
-	if p != nil && p.has("region") && partitionOf(p.get("region")) == partition {
-		return p.get("region")
+	if p != nil && p.has("region") {
+		if r := p.get("region"); !isRegion(r) {
+			b.warnf(p, "region = %q is not a region; it is ignored", r)
+		} else if partitionOf(r) == partition {
+			return r
+		}
 	}
 	if src != nil && src.Region != "" && partitionOf(src.Region) == partition {
 		return src.Region
@@ -362,6 +366,16 @@ func (b *planner) region(partition string, p *Profile, src *Link) string {
 		b.warnf(p, "no region is set (AWS_REGION, or region in the profile): using us-east-1 for STS")
 	}
 	return "us-east-1"
+}
+
+// isRegion keeps what is not one label of a host name out of the endpoint.
+func isRegion(r string) bool {
+	for _, c := range []byte(r) {
+		if !('a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '-') {
+			return false
+		}
+	}
+	return r != "" && len(r) <= 63
 }
 
 func partitionOf(region string) string {

@@ -193,12 +193,14 @@ func TestRegion(t *testing.T) {
 		arn, profile, want string
 		env                map[string]string
 	}{
-		"environment first":     {arnProd, "eu-west-1", "us-west-2", map[string]string{"AWS_REGION": "us-west-2"}},
-		"second variable":       {arnProd, "", "us-west-2", map[string]string{"AWS_DEFAULT_REGION": "us-west-2"}},
-		"profile":               {arnProd, "eu-west-1", "eu-west-1", nil},
-		"home of the partition": {arnProd, "", "us-east-1", nil},
-		"china":                 {"arn:aws-cn:iam::1:role/x", "", "cn-north-1", map[string]string{"AWS_REGION": "us-west-2"}},
-		"govcloud":              {"arn:aws-us-gov:iam::1:role/x", "us-gov-east-1", "us-gov-east-1", nil},
+		"environment first":         {arnProd, "eu-west-1", "us-west-2", map[string]string{"AWS_REGION": "us-west-2"}},
+		"second variable":           {arnProd, "", "us-west-2", map[string]string{"AWS_DEFAULT_REGION": "us-west-2"}},
+		"profile":                   {arnProd, "eu-west-1", "eu-west-1", nil},
+		"home of the partition":     {arnProd, "", "us-east-1", nil},
+		"china":                     {"arn:aws-cn:iam::1:role/x", "", "cn-north-1", map[string]string{"AWS_REGION": "us-west-2"}},
+		"a host":                    {arnProd, "x.evil.example/", "us-east-1", nil},
+		"a host in the environment": {arnProd, "", "us-east-1", map[string]string{"AWS_REGION": "x@evil"}},
+		"govcloud":                  {"arn:aws-us-gov:iam::1:role/x", "us-gov-east-1", "us-gov-east-1", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := plan("[profile a]\nrole_arn="+c.arn+"\nweb_identity_token_file=/t\nregion="+c.profile+"\n", "", c.env, PlanOptions{})

@@ -243,6 +243,17 @@ func TestHostileDirectory(t *testing.T) {
 		require.NoError(t, err)
 		require.Empty(t, entries)
 	})
+	t.Run("a pipe for a config", func(t *testing.T) {
+		p := newPod(t, chainConfig)
+		require.NoError(t, os.Mkdir(p.aws, 0o777))
+		require.NoError(t, syscall.Mkfifo(p.path("config"), 0o666))
+		o := p.options()
+		o.ConfigFile = ""
+		o.Timing.First = 5 * time.Second
+		k, err := New(o)
+		require.NoError(t, err)
+		require.NoError(t, k.Once(t.Context()), "passed over; the pod's identity is there all the same")
+	})
 	t.Run("forged list", func(t *testing.T) {
 		p := newPod(t, chainConfig)
 		require.NoError(t, os.MkdirAll(p.path("agent"), 0o777))

@@ -55,7 +55,7 @@ if [ ! -x "$RIG_VENV/bin/moto_server" ]; then
   exit 1
 fi
 if [ ! -x /usr/bin/aws ] && [ "$(id -u)" = 0 ]; then { apt-get update -qq && apt-get install -y -qq awscli; } >"$tmp/apt.log" 2>&1; fi
-if /usr/bin/aws --version 2>/dev/null | grep -q 'aws-cli/2'; then tools="cliv1 cliv2 boto3"; else loud "AWS CLI v2 is not at /usr/bin/aws and apt cannot install it: it is NOT tested"; fi
+if [[ $(/usr/bin/aws --version 2>/dev/null) == aws-cli/2* ]]; then tools="cliv1 cliv2 boto3"; else loud "AWS CLI v2 is not at /usr/bin/aws and apt cannot install it: it is NOT tested"; fi
 if (cd "$tmp/rig/goprobe" && CGO_ENABLED=0 go build -o goprobe .); then tools="$tools gosdk"; chmod -R a+rX "$tmp/rig"; else loud "the Go SDK probe does not build: the Go SDK is NOT tested"; fi
 # up.sh would install CLI v2 by itself and stop where it cannot.
 grep -v '/usr/bin/aws \]' "$tmp/rig/up.sh" >"$tmp/rig/up2.sh"; chmod +x "$tmp/rig/up2.sh"
@@ -68,8 +68,10 @@ agent=$tmp/jenkins-agent # a copy that other uids can run
 [ -z "${JENKINS_AGENT:-}" ] || cp "$JENKINS_AGENT" "$agent"
 [ -n "${JENKINS_AGENT:-}" ] || (cd "$repo" && CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o "$agent" ./cmd/jenkins-agent) || { echo "FAIL build"; exit 1; }
 chmod 755 "$agent"
-"$agent" awsauth --help 2>&1 | grep -q -- --once || { echo "FAIL $agent has no subcommand awsauth"; exit 1; }
-cat >>"$RIG_RUN/config" <<V
+case $("$agent" awsauth --help 2>&1) in *--once*) ;; *) false;; esac || { echo "FAIL $agent has no subcommand awsauth"; exit 1; }
+# A copy: up.sh writes its own anew each time it starts moto.
+cp "$RIG_RUN/config" "$tmp/config"; chmod a+r "$tmp/config"
+cat >>"$tmp/config" <<V
 
 [profile deep]
 role_arn = arn:aws:iam::333333333333:role/sandbox-role
@@ -82,12 +84,12 @@ profiles=prod,nonprod,deep
 
 check() { # LABEL ARGS… of check.sh
   local label=$1 out="$tmp/check.$RANDOM"; shift
-  "$tmp/rig/check.sh" "$@" --config "$RIG_RUN/config" --profiles $profiles --tools "$tools" >"$out" 2>&1 && pass "check.sh $label: $(tail -1 "$out")" || { fail "check.sh $label"; grep -E '^(FAIL|TOTAL)' "$out"; }
+  "$tmp/rig/check.sh" "$@" --config "$tmp/config" --profiles $profiles --tools "$tools" >"$out" 2>&1 && pass "check.sh $label: $(tail -1 "$out")" || { fail "check.sh $label"; grep -E '^(FAIL|TOTAL)' "$out"; }
   grep -E '^(FAIL|PASS (cache|all-sdk))' "$out" | sed 's/^/     /'
 }
 
 say "once, as root"
-mark; "$agent" awsauth --once --config "$RIG_RUN/config" --aws-dir "$tmp/root" 2>"$tmp/log" && pass "awsauth --once" || { fail "awsauth --once"; cat "$tmp/log"; }
+mark; "$agent" awsauth --once --config "$tmp/config" --aws-dir "$tmp/root" 2>"$tmp/log" && pass "awsauth --once" || { fail "awsauth --once"; cat "$tmp/log"; }
 [ "$(assumes)" = 3 ] && pass "three links, three calls" || fail "calls: $(seen)"
 check "root" "$tmp/root"
 
@@ -96,12 +98,12 @@ if [ -z "$quick" ] && [ "$(id -u)" = 0 ]; then
   check "--uid 1000" "$tmp/root" --uid 1000
 
   say "agent of uid 1000 with fsGroup 2000, build container of uid 1001"
-  mkdir "$tmp/fsgroup"; chown 0:2000 "$tmp/fsgroup"; chmod 2777 "$tmp/fsgroup"; chmod a+r "$RIG_RUN/token" "$RIG_RUN/config"
+  mkdir "$tmp/fsgroup"; chown 0:2000 "$tmp/fsgroup"; chmod 2777 "$tmp/fsgroup"; chmod a+r "$RIG_RUN/token" "$tmp/config"
   chmod a+rx "$agent" "$tmp" "$RIG_RUN"
-  setpriv --reuid 1000 --regid 1000 --groups 2000 env HOME=/nonexistent "$agent" awsauth --once --config "$RIG_RUN/config" --aws-dir "$tmp/fsgroup" 2>"$tmp/log" || { fail "awsauth as uid 1000"; cat "$tmp/log"; }
+  setpriv --reuid 1000 --regid 1000 --groups 2000 env HOME=/nonexistent "$agent" awsauth --once --config "$tmp/config" --aws-dir "$tmp/fsgroup" 2>"$tmp/log" || { fail "awsauth as uid 1000"; cat "$tmp/log"; }
   world=$(find "$tmp/fsgroup" -type f -perm /007 | wc -l)
   [ "$world" = 0 ] && pass "no file is open to the world" || fail "$world files are open to the world"
-  mkdir "$tmp/h"; ln -s "$tmp/fsgroup" "$tmp/h/.aws"; cp "$RIG_RUN/config" "$tmp/h/config"; chmod a+r "$tmp/h/config"
+  mkdir "$tmp/h"; ln -s "$tmp/fsgroup" "$tmp/h/.aws"; cp "$tmp/config" "$tmp/h/config"; chmod a+r "$tmp/h/config"
   for t in cliv1 cliv2; do
     case $tools in *$t*) ;; *) continue;; esac
     mark; got=$(AWS_CONFIG_FILE=$tmp/h/config setpriv --reuid 1001 --regid 1001 --groups 2000 bash -c '. "$0/lib.sh"; '"$t"' nonprod "$1"' "$tmp/rig" "$tmp/h" 2>&1 | tail -1)
@@ -109,14 +111,14 @@ if [ -z "$quick" ] && [ "$(id -u)" = 0 ]; then
   done
   got=$(setpriv --reuid 1002 --regid 1002 --clear-groups cat "$tmp/fsgroup/agent/prod.json" 2>&1) && fail "uid 1002 outside the group reads the keys" || pass "uid 1002 outside the group reads nothing"
   mkdir "$tmp/ro"; chmod 755 "$tmp/ro"
-  setpriv --reuid 1000 --regid 1000 --clear-groups "$agent" awsauth --once --config "$RIG_RUN/config" --aws-dir "$tmp/ro" 2>"$tmp/log" && fail "a directory of root was written" || { grep -q "set fsGroup" "$tmp/log" && pass "a directory that cannot be written is explained" || { fail "no explanation"; cat "$tmp/log"; }; }
+  setpriv --reuid 1000 --regid 1000 --clear-groups "$agent" awsauth --once --config "$tmp/config" --aws-dir "$tmp/ro" 2>"$tmp/log" && fail "a directory of root was written" || { grep -q "set fsGroup" "$tmp/log" && pass "a directory that cannot be written is explained" || { fail "no explanation"; cat "$tmp/log"; }; }
 fi
 
 if [ -z "$quick" ]; then
   say "sidecar: faults, rotation, exec, doctor"
   fault() { printf '%s' "$1" >"$RIG_RUN/fault.json"; }
   fault '{"action":"AssumeRole","status":400,"code":"Throttling","count":5}'
-  "$agent" awsauth --config "$RIG_RUN/config" --aws-dir "$tmp/side" --http "127.0.0.1:$((RIG_PORT + 2))" 2>"$tmp/side.log" & pids+=($!)
+  "$agent" awsauth --config "$tmp/config" --aws-dir "$tmp/side" --http "127.0.0.1:$((RIG_PORT + 2))" 2>"$tmp/side.log" & pids+=($!)
   wait_for() { for _ in $(seq "$1"); do eval "$2" && return 0; sleep .25; done; return 1; }
   wait_for 160 '[ -f "$tmp/side/agent/deep.json" ]' && pass "throttled five times: every profile is there" || { fail "throttled five times"; cat "$tmp/side.log"; }
   rm -f "$RIG_RUN/fault.json"
@@ -126,7 +128,7 @@ if [ -z "$quick" ]; then
   sed -i 's/$/XX/' "$RIG_RUN/token"   # another text: CLI v1 looks under another key
   mkdir "$tmp/home"; ln -s "$tmp/side" "$tmp/home/.aws"
   wait_for 80 'grep -q "token rotated" "$tmp/side.log"'; sleep .3
-  mark; got=$(AWS_CONFIG_FILE=$RIG_RUN/config cliv1 prod "$tmp/home" 2>&1 | tail -1)
+  mark; got=$(AWS_CONFIG_FILE=$tmp/config cliv1 prod "$tmp/home" 2>&1 | tail -1)
   if grep -q jenkins-ci-role <<<"$got" && [ "$(assumes)" = 0 ]; then pass "token rotated: CLI v1 makes 0 AssumeRole calls"; else fail "after rotation: $got [$(seen)]"; fi
 
   for shape in 'AWS_PROFILE=- gosdk' ; do
@@ -135,24 +137,26 @@ if [ -z "$quick" ]; then
   done
   got=$(eval "$("$agent" awsauth env --aws-dir "$tmp/side" deep)"; HOME=$tmp/home boto3 - "$tmp/home" 2>&1 | tail -1)
   grep -q sandbox-role <<<"$got" && pass "awsauth env deep: boto3 is deep" || fail "env: $got"
-  AWS_PROFILE=nonprod AWS_CONFIG_FILE=$RIG_RUN/config HOME=$tmp/home "$agent" awsauth doctor >"$tmp/doctor" 2>&1 && fail "doctor is content with the trap" || { grep -q 'fail wrong-role' "$tmp/doctor" && pass "doctor sees the AWS_PROFILE trap" || { fail "doctor"; cat "$tmp/doctor"; }; }
-  mark; got=$(AWS_PROFILE=nonprod AWS_CONFIG_FILE=$RIG_RUN/config gosdk - "$tmp/home" | tail -1)
+  AWS_PROFILE=nonprod AWS_CONFIG_FILE=$tmp/config HOME=$tmp/home "$agent" awsauth doctor >"$tmp/doctor" 2>&1 && fail "doctor is content with the trap" || { grep -q 'fail wrong-role' "$tmp/doctor" && pass "doctor sees the AWS_PROFILE trap" || { fail "doctor"; cat "$tmp/doctor"; }; }
+  mark; got=$(AWS_PROFILE=nonprod AWS_CONFIG_FILE=$tmp/config gosdk - "$tmp/home" | tail -1)
   grep -q jenkins-ci-role <<<"$got" && pass "and it is right: the Go SDK acts as prod there" || echo "INFO the Go SDK no longer ignores AWS_PROFILE: $got"
-  if grep -rlE "$("$RIG_VENV/bin/python" -c 'import json,sys; d=json.load(open(sys.argv[1])); print(d["SecretAccessKey"][:30].replace("+","."),"|",d["SessionToken"][-30:].replace("+","."),sep="")' "$tmp/side/agent/prod.json")" "$tmp"/*.log "$tmp/metrics" "$tmp/doctor" "$tmp/side/agent/status.json" "$tmp/side/agent/config" /proc/"${pids[0]}"/cmdline /proc/"${pids[0]}"/environ 2>/dev/null; then fail "a secret is in one of these"; else pass "no secret in logs, metrics, doctor, status, argv, environment"; fi
+  secrets=$("$RIG_VENV/bin/python" -c 'import json,re,sys; d=json.load(open(sys.argv[1])); print(re.escape(d["SecretAccessKey"][:30])+"|"+re.escape(d["SessionToken"][-30:]))' "$tmp/side/agent/prod.json")
+  grep -qE "$secrets" "$tmp/side/agent/prod.json" || fail "the pattern of secrets finds nothing where they are"
+  if grep -lE "$secrets" "$tmp"/*.log "$tmp/metrics" "$tmp/doctor" "$tmp/side/agent/status.json" "$tmp/side/agent/config" /proc/"${pids[0]}"/cmdline /proc/"${pids[0]}"/environ 2>/dev/null; then fail "a secret is in one of these"; else pass "no secret in logs, metrics, doctor, status, argv, environment"; fi
   kill -TERM "${pids[0]}"; wait "${pids[0]}" && pass "the sidecar ends with 0 on SIGTERM" || fail "exit code $?"
 
   say "a refused profile, slow and failing STS, STS away"
   fault '{"action":"AssumeRole","status":403,"code":"AccessDenied"}'
-  "$agent" awsauth --once --config "$RIG_RUN/config" --aws-dir "$tmp/denied" >"$tmp/out" 2>"$tmp/log" && fail "exit 0 although nonprod is refused" || pass "exit code tells of the refusal"
+  "$agent" awsauth --once --config "$tmp/config" --aws-dir "$tmp/denied" >"$tmp/out" 2>"$tmp/log" && fail "exit 0 although nonprod is refused" || pass "exit code tells of the refusal"
   [ -f "$tmp/denied/agent/prod.json" ] && grep -q 'profile nonprod: assume role arn:aws:iam::222222222222:role/jenkins-deploy-role' "$tmp/log" && pass "prod is served; the error names profile and role" || { fail "refusal"; cat "$tmp/log"; }
-  "$agent" awsauth --once --aws-profiles prod --config "$RIG_RUN/config" --aws-dir "$tmp/denied" >/dev/null 2>&1 && pass "and 0 when only prod is named" || fail "only prod"
+  "$agent" awsauth --once --aws-profiles prod --config "$tmp/config" --aws-dir "$tmp/denied" >/dev/null 2>&1 && pass "and 0 when only prod is named" || fail "only prod"
   fault '{"action":"AssumeRole","delay":10,"count":1}'
-  "$agent" awsauth --once --aws-timeout 40s --config "$RIG_RUN/config" --aws-dir "$tmp/slow" >/dev/null 2>"$tmp/log" && pass "an answer after 10 s is waited for" || { fail "slow"; cat "$tmp/log"; }
+  "$agent" awsauth --once --aws-timeout 40s --config "$tmp/config" --aws-dir "$tmp/slow" >/dev/null 2>"$tmp/log" && pass "an answer after 10 s is waited for" || { fail "slow"; cat "$tmp/log"; }
   fault '{"action":"AssumeRoleWithWebIdentity","status":500,"code":"InternalFailure","count":3}'
-  "$agent" awsauth --once --aws-timeout 40s --config "$RIG_RUN/config" --aws-dir "$tmp/e500" >/dev/null 2>"$tmp/log" && pass "three times 500 are survived" || { fail "500"; cat "$tmp/log"; }
+  "$agent" awsauth --once --aws-timeout 40s --config "$tmp/config" --aws-dir "$tmp/e500" >/dev/null 2>"$tmp/log" && pass "three times 500 are survived" || { fail "500"; cat "$tmp/log"; }
   rm -f "$RIG_RUN/fault.json"
   "$tmp/rig/down.sh" >/dev/null; sleep .5
-  "$agent" awsauth --config "$RIG_RUN/config" --aws-dir "$tmp/away" 2>"$tmp/away.log" & pids+=($!)
+  "$agent" awsauth --config "$tmp/config" --aws-dir "$tmp/away" 2>"$tmp/away.log" & pids+=($!)
   wait_for 40 'grep -q "STS not reached" "$tmp/away.log"' && pass "STS away: said, and the sidecar goes on" || { fail "away"; cat "$tmp/away.log"; }
   "$tmp/rig/up2.sh" >/dev/null
   wait_for 280 '[ -f "$tmp/away/agent/deep.json" ]' && pass "STS back: every profile is there" || { fail "back"; cat "$tmp/away.log"; }
@@ -164,7 +168,7 @@ if [ -z "$quick" ]; then
   x=$work/extras; mkdir -p "$x"; cp -r "$repo/test/aws/extras/." "$x/" # lib.sh has a "here" of its own
   sure() { curl -sf "$AWS_ENDPOINT_URL/moto-api/data.json" >/dev/null || "$tmp/rig/up2.sh" >/dev/null; }
   sure; mkdir -p "$tmp/home2"; ln -sfn "$tmp/root" "$tmp/home2/.aws"
-  "$agent" awsauth --once --config "$RIG_RUN/config" --aws-dir "$tmp/root" >/dev/null 2>&1
+  "$agent" awsauth --once --config "$tmp/config" --aws-dir "$tmp/root" >/dev/null 2>&1
   other=""
   if command -v npm >/dev/null && (cd "$x/js" && { [ -d node_modules ] || npm install --silent --no-audit --no-fund >/dev/null 2>&1; }); then other="$other js"; else echo "INFO no npm, or it cannot install: the JavaScript SDK is left out"; fi
   if command -v mvn >/dev/null && (cd "$x/java" && { [ -f cp.txt ] || mvn -q -B dependency:build-classpath -Dmdep.outputFile=cp.txt >/dev/null 2>&1; }); then other="$other java"; else echo "INFO no mvn, or it cannot install: the Java SDK is left out"; fi
@@ -187,7 +191,7 @@ terraform {
 V
     (cd "$tmp/tf" && CHECKPOINT_DISABLE=1 TF_CLI_CONFIG_FILE=/dev/null terraform init -no-color -input=false >"$tmp/tf.log" 2>&1)
     local id; id=$(tail -c +$((MARK + 1)) "$LOGF" | grep '"s3"' | tail -1 | grep -o '"akid": "[A-Z0-9]*' | cut -d'"' -f4)
-    [ "$id" = "$(sed 's/.*"AccessKeyId":"\([A-Z0-9]*\)".*/\1/' "$tmp/root/agent/$1.json")" ] && echo "arn: the key of $1 is assumed-role/${2}/" || echo "key ${id:-none}: $(tail -2 "$tmp/tf.log" | tr '\n' ' ')"
+    [ -n "$id" ] && [ "$id" = "$(sed 's/.*"AccessKeyId":"\([A-Z0-9]*\)".*/\1/' "$tmp/root/agent/$1.json")" ] && echo "arn: the key of $1 is assumed-role/${2}/" || echo "key ${id:-none}: $(tail -2 "$tmp/tf.log" | tr '\n' ' ')"
   }
   cured() { env HOME="$tmp/home2" AWS_CONFIG_FILE="$tmp/root/agent/config" AWS_ROLE_ARN= AWS_WEB_IDENTITY_TOKEN_FILE= AWS_PROFILE="$1" "${@:2}"; }
   cured nonprod "$RIG_VENV/bin/aws" s3 mb s3://awsauth-tfstate >/dev/null 2>&1
