@@ -59,6 +59,9 @@ func (c *comparison) responses(want, got *jser.Object) {
 	if o, _ := got.Get("returnValue").(*jser.Object); o == nil || !strings.HasPrefix(o.Class.Name, "hudson.remoting.UserRequest$") {
 		c.plain = true
 	}
+	if want.Get("createdAt") != nil && got.Get("createdAt") == nil {
+		c.differ("createdAt", "a stack trace", nil)
+	}
 	switch {
 	case err != nil:
 		c.differ("answer", "a readable answer", err)
@@ -69,9 +72,37 @@ func (c *comparison) responses(want, got *jser.Object) {
 		c.differ("answer", "throws "+wt.Class.Name+": "+wt.Str("detailMessage")+" file="+wt.Str("file"), show(gv))
 	case wt != nil:
 		c.throwables("exception", wt, gt)
+		if !c.plain {
+			c.proxies(want, got)
+		}
 	default:
 		c.values("value", wv, gv)
 	}
+}
+
+// proxies compares what a controller falls back to when it can't read the
+// exception itself.
+func (c *comparison) proxies(want, got *jser.Object) {
+	proxy := func(resp *jser.Object) *jser.Object {
+		b, ok := jser.Bytes(resp.Obj("returnValue").Get("proxyResponse"))
+		if !ok {
+			return nil
+		}
+		v, _ := decodePayload(b)
+		t, _ := v.(*jser.Object)
+		return t
+	}
+	w, g := proxy(want), proxy(got)
+	if w == nil || g == nil {
+		if w != g {
+			c.differ("proxyResponse", show(orNil(w)), show(orNil(g)))
+		}
+		return
+	}
+	if w.Class.Name != g.Class.Name {
+		c.differ("proxyResponse.class", w.Class, g.Class)
+	}
+	c.values("proxyResponse.detailMessage", w.Get("detailMessage"), g.Get("detailMessage"))
 }
 
 // throwables compares class, message, cause and the fields of subclasses.
@@ -210,7 +241,11 @@ func (c *comparison) texts(path, want, got string) {
 	if want == got {
 		return
 	}
-	w, g := strings.SplitAfter(text(want), "\n"), strings.SplitAfter(text(c.names.theirs(got)), "\n")
+	want, got = text(want), text(c.names.theirs(got))
+	if interleaved(want, got) {
+		return
+	}
+	w, g := strings.SplitAfter(want, "\n"), strings.SplitAfter(got, "\n")
 	for i := 0; i < len(w) || i < len(g); i++ {
 		a, b := "(end)", "(end)"
 		if i < len(w) {
@@ -258,8 +293,11 @@ func (c *comparison) objects(path string, want, got *jser.Object) {
 	switch want.Class.Name {
 	case cHandler:
 		c.pair(want.Int("oid"), got.Int("oid"), got)
-		for _, f := range []string{"goingHome", "userSpace", "autoUnexportByCaller"} {
+		for _, f := range []string{"goingHome", "userSpace", "autoUnexportByCaller", "userProxy", "recordCreatedAt"} {
 			c.values(path+"."+f, want.Get(f), got.Get(f))
+		}
+		if want.Get("origin") != nil && got.Get("origin") == nil {
+			c.differ(path+".origin", "a stack trace", nil)
 		}
 		return
 	case cRemoteOut, cRemoteWriter, cPipe, cRemoteIn:

@@ -15,49 +15,68 @@ const disarmed = "false pkill -KILL -f"
 // declaration is a difference that is meant to be.
 type declaration struct {
 	scenario string // pattern of path.Match
-	class    string // pattern of the callable or method
+	class    string // callable or method; "*" is any
 	field    string // prefix of the path inside the answer
 	reason   string
+	// maybe says that the difference depends on the machine, so that it need
+	// not occur.
+	maybe bool
 	// after, if set, is a class that is not native yet: the difference follows
 	// from a call of it that failed in the same scenario.
 	after string
 }
 
+const (
+	machine = "a fact of the machine"
+	vetoes  = "the controller's vetoes of process killing are not asked for: core has none"
+	noJVM   = "a native agent has no class loader"
+)
+
 // declared lists where our agent differs from agent.jar on purpose, or must.
 var declared = []declaration{
-	{"*", "jenkins.slaves.restarter.JnlpSlaveRestarterInstaller$FindEffectiveRestarters", "value",
-		"an empty list by design: we reconnect in the same process and keep the cookie, where Java starts itself anew", ""},
-	{"*", "hudson.node_monitors.DiskSpaceMonitorDescriptor$GetUsableSpace", "value.size", "of the machine", ""},
-	{"*", "hudson.node_monitors.DiskSpaceMonitorDescriptor$GetUsableSpace", "value.totalSize", "of the machine", ""},
-	{"*", "hudson.node_monitors.TemporarySpaceMonitor$GetTempSpace", "value.size", "of the machine", ""},
-	{"*", "hudson.node_monitors.TemporarySpaceMonitor$GetTempSpace", "value.totalSize", "of the machine", ""},
-	{"*", "hudson.node_monitors.SwapSpaceMonitor$MonitorTask", "value.availablePhysicalMemory", "of the machine", ""},
-	{"*", "hudson.node_monitors.SwapSpaceMonitor$MonitorTask", "value.totalPhysicalMemory", "of the machine", ""},
-	{"*", "hudson.FilePath$CreateTextTempFile", "value", "a random name", ""},
-	{"*", "hudson.FilePath$CreateTempFile", "value", "a random name", ""},
-	{"*", "hudson.remoting.RemoteClassLoader$IClassLoader.getName", "calls to the controller",
-		"a native agent loads no classes, so it asks no class loader for its name", ""},
-	{"*", "hudson.util.ProcessTree$DoVetoersExist", "calls to the controller", "vetoes of process killing are not asked for", ""},
-	{"*", "hudson.util.ProcessTree$ListAll", "calls to the controller", "vetoes of process killing are not asked for", ""},
-	{"*", "hudson.remoting.Channel$IOSyncer", "calls to the controller", "Response.lastIoId has the same effect without a round trip", ""},
-	{"31-big-transfer", cStatusCheck, "value.value", "cmp of a file that unstash did not bring", "hudson.FilePath$UntarRemote"},
-	{"31-big-transfer", cWriteLog, "log jenkins-log.txt", "cmp of a file that unstash did not bring", "hudson.FilePath$UntarRemote"},
+	{scenario: "*", class: "*", field: "createdAt", reason: "the stack trace of the sender costs 1.3 kB and is never needed"},
+	{scenario: "*", class: "*", field: "proxyResponse.class",
+		reason: "hudson.remoting.ProxyException has no fixed serialVersionUID; any Throwable is accepted there, java.io.IOException always is"},
+	{scenario: "*", class: "hudson.Launcher$RemoteLaunchCallable", field: "value.h.userProxy",
+		reason: "without it calls arrive as one stream instead of two"},
+	{scenario: "*", class: "hudson.Launcher$RemoteLaunchCallable", field: "value.h.recordCreatedAt", reason: "as createdAt"},
+	{scenario: "*", class: "hudson.Launcher$RemoteLaunchCallable", field: "value.h.origin", reason: "as createdAt"},
+	{scenario: "*", class: "jenkins.slaves.restarter.JnlpSlaveRestarterInstaller$FindEffectiveRestarters", field: "value",
+		reason: "an empty list: we reconnect in the same process and keep the cookie, where Java starts itself anew"},
+	{scenario: "*", class: "hudson.remoting.RemoteClassLoader$IClassLoader.getName", field: "calls to the controller", reason: noJVM},
+	{scenario: "*", class: "hudson.util.ProcessTree$DoVetoersExist", field: "calls to the controller", reason: vetoes},
+	{scenario: "*", class: "hudson.util.ProcessTree$ListAll", field: "calls to the controller", reason: vetoes},
+	{scenario: "*", class: "hudson.remoting.Channel$IOSyncer", field: "calls to the controller",
+		reason: "Response.lastIoId has the same effect without a round trip"},
+
+	{scenario: "24-command-launcher", class: "jenkins.slaves.StandardOutputSwapper$ChannelSwapper", field: "answer",
+		reason: "Java 17 forbids the recorded agent what the callable does; false means that nothing had to be moved"},
+
+	{scenario: "*", class: "hudson.FilePath$CreateTextTempFile", field: "value", reason: "a random name"},
+	{scenario: "*", class: "hudson.node_monitors.DiskSpaceMonitorDescriptor$GetUsableSpace", field: "value.size", reason: machine, maybe: true},
+	{scenario: "*", class: "hudson.node_monitors.DiskSpaceMonitorDescriptor$GetUsableSpace", field: "value.totalSize", reason: machine, maybe: true},
+	{scenario: "*", class: "hudson.node_monitors.TemporarySpaceMonitor$GetTempSpace", field: "value.size", reason: machine, maybe: true},
+	{scenario: "*", class: "hudson.node_monitors.TemporarySpaceMonitor$GetTempSpace", field: "value.totalSize", reason: machine, maybe: true},
+	{scenario: "*", class: "hudson.node_monitors.SwapSpaceMonitor$MonitorTask", field: "value.", reason: machine, maybe: true},
+	{scenario: "*", class: "hudson.node_monitors.ArchitectureMonitor$GetArchTask", field: "value", reason: machine, maybe: true},
+
+	{scenario: "*", class: "hudson.tasks.junit.JUnitParser$DirectParseResultCallable", field: "exception.loader of hudson.AbortException",
+		reason: "a plugin's loader asks the core's for classes of the core"},
+	{scenario: "13-utility", class: "org.jenkinsci.plugins.pipeline.utility.steps.fs.TeeStep$CreateRemoteStreamCallable",
+		field: "value.loader of hudson.remoting.RemoteOutputStream", reason: "a plugin's loader asks the core's for classes of the core"},
+	{scenario: "13-utility", class: "org.jenkinsci.plugins.pipeline.utility.steps.tar.UnTarStepExecution$TestTarFileCallable", field: "stream 18 line 1",
+		reason: "the size of a compressed file: another deflate"},
+	{scenario: "29-multibranch", class: cWriteLog, field: "log jenkins-log.txt", reason: "files that git did not bring",
+		after: "org.jenkinsci.plugins.gitclient.Git$GitAPIMasterToSlaveFileCallable"},
+	{scenario: "22-error-paths", class: "hudson.tasks.junit.JUnitParser$DirectParseResultCallable", field: "value.suites+1.cases+1.errorStackTrace",
+		reason: "stack frames of a JVM"},
 }
 
 // notNative lists classes that our agent does not execute yet: their calls
 // fail, and what follows from them is skipped. Remove a class once it is
 // native: its answers are compared from then on.
 var notNative = map[string]string{
-	"hudson.tasks.ArtifactArchiver$ListFiles":    "archives are another issue",
-	"hudson.FilePath$CopyRecursiveRemoteToLocal": "archives are another issue",
-	"hudson.FilePath$Archive":                    "archives are another issue",
-	"hudson.FilePath$UntarRemote":                "archives are another issue",
-	"hudson.tasks.Fingerprinter$FindRecords":     "archives are another issue",
-
-	"hudson.tasks.junit.JUnitParser$DirectParseResultCallable":                                               "junit is another issue",
-	"org.jenkinsci.plugins.pipeline.utility.steps.zip.UnZipStepExecution$UnZipFileCallable":                  "pipeline-utility-steps is another issue",
-	"org.jenkinsci.plugins.pipeline.utility.steps.tar.UnTarStepExecution$UnTarFileCallable":                  "pipeline-utility-steps is another issue",
-	"org.jenkinsci.plugins.pipeline.utility.steps.fs.ComputeHashCallable":                                    "pipeline-utility-steps is another issue",
+	"hudson.plugins.ws_cleanup.Cleanup":                                                                      "patterns of cleanWs are another issue",
 	"org.jenkinsci.plugins.gitclient.Git$GitAPIMasterToSlaveFileCallable":                                    "git is another issue",
 	"org.jenkinsci.plugins.gitclient.RemoteGitImpl$CommandInvocationHandler$GitCommandMasterToSlaveCallable": "git is another issue",
 }
@@ -92,7 +111,7 @@ func checkTables(t *testing.T) {
 	usedMu.Lock()
 	defer usedMu.Unlock()
 	for i, e := range declared {
-		if usedDeclarations[i] == 0 {
+		if usedDeclarations[i] == 0 && !e.maybe {
 			t.Errorf("the declared difference %s %s %s (%s) did not occur: remove it", e.scenario, e.class, e.field, e.reason)
 			continue
 		}

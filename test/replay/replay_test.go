@@ -28,11 +28,23 @@ var scenarios = []string{
 	"04-sh-abort",
 	"05-sh-timeout",
 	"06-files",
+	"07-stash-unstash",
+	"08-archive-fingerprint",
+	"09-junit",
+	"11-credentials",
+	"12-sshagent",
+	"13-utility",
+	"14-copyartifact",
+	"15-cleanws",
 	"16-parallel",
 	"17-big-log",
 	"22-error-paths",
 	"23-use-watching",
+	"24-command-launcher",
+	"25-tcp-jnlp4",
+	"26-workspace-browser",
 	"27-freestyle-abort",
+	"29-multibranch",
 	"31-big-transfer",
 	"32-idle-ping",
 }
@@ -92,7 +104,7 @@ func replay(t *testing.T, name string) {
 	n.add("pkill -KILL -f", disarmed)
 
 	agent := &hudson.Agent{Log: slog.New(slog.DiscardHandler), Version: "3352.v17a_fb_4b_2773f", WorkDir: filepath.Join(root, s.node),
-		Protocol: func() string { return "WebSocket" }, Environ: recordedEnviron(t, s, n)}
+		Protocol: func() string { return s.protocol }, Environ: recordedEnviron(t, s, n)}
 	ct, at := remotingtest.Transports()
 	ch := remoting.NewChannel(at, remoting.Config{Handler: hudson.NewTable(agent), Log: agent.Log})
 	p := newPeer(ct, s)

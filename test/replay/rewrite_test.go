@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"regexp"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -47,6 +48,20 @@ func (n *names) learnCookies(s string) {
 			n.add(c, "durable-"+h)
 		} else {
 			n.add(c, h[:8]+"-"+h[8:12]+"-"+h[12:16]+"-"+h[16:20]+"-"+h[20:32])
+		}
+	}
+}
+
+// sshAgent finds what ssh-agent prints: later steps carry both in their
+// environment, and "ssh-agent -k" ends the process of that id.
+var sshAgent = regexp.MustCompile(`SSH_AUTH_SOCK=[^; ]+|SSH_AGENT_PID=\d+`)
+
+// learnAgents pairs the ssh-agents that two outputs of the same command name.
+func (n *names) learnAgents(recorded, ours []byte) {
+	r, o := sshAgent.FindAllString(string(recorded), -1), sshAgent.FindAllString(string(ours), -1)
+	for i := range r {
+		if i < len(o) {
+			n.add(r[i], o[i])
 		}
 	}
 }
@@ -121,6 +136,33 @@ var textPatterns = []struct {
 	{regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[.,]\d+Z?`), "TIME"},
 	{regexp.MustCompile(`\b\d+notpid\b`), "PIDnotpid"}, // 03: "$$notpid"
 	{regexp.MustCompile(`(\+ kill -9) \d+`), "$1 PID"}, // 22: "kill -9 $$"
+	// What a shell prints when it reaps its command before its own SIGTERM
+	// arrives: a matter of milliseconds.
+	{regexp.MustCompile(`(?m)^Terminated\n`), ""},
+	{regexp.MustCompile(`(Agent pid|SSH_AGENT_PID=) ?\d+`), "$1 PID"}, // 12
+}
+
+// interleaved reports whether two texts are the same but for how the lines that
+// several shells print with -x at the same moment are mixed: shells write such
+// a line in pieces. Everything else must be in order.
+func interleaved(a, b string) bool {
+	if len(a) != len(b) || !strings.Contains(a, "+ ") {
+		return false
+	}
+	sorted := func(s string) string {
+		x := []byte(s)
+		slices.Sort(x)
+		return string(x)
+	}
+	others := func(s string) (out []string) {
+		for _, l := range strings.Split(s, "\n") {
+			if l != "" && !strings.HasPrefix(l, "+") && !strings.Contains(a+b, "+ "+l+"\n") {
+				out = append(out, l)
+			}
+		}
+		return out
+	}
+	return sorted(a) == sorted(b) && slices.Equal(others(a), others(b))
 }
 
 // text takes times and process ids out of a text, and the order out of

@@ -92,6 +92,7 @@ type session struct {
 	recorded time.Time // when it was made
 	base     string    // directory of all agents' roots then
 	node     string
+	protocol string // as CommunicationProtocol names the transport
 	commands []*command
 	requests map[int32]*command // of the controller, by id
 }
@@ -105,14 +106,19 @@ func loadSession(name string) (*session, error) {
 		return nil, err
 	}
 	var meta struct {
-		Node     string
-		RemoteFS string `json:"remote_fs"`
-		Recorded time.Time
+		Node      string
+		RemoteFS  string `json:"remote_fs"`
+		Transport string
+		Recorded  time.Time
 	}
 	if err := json.Unmarshal(b, &meta); err != nil {
 		return nil, err
 	}
 	s.node, s.base, s.recorded = meta.Node, filepath.Dir(meta.RemoteFS), meta.Recorded
+	s.protocol = map[string]string{"WebSocket": "WebSocket", "JNLP4-connect": "JNLP4-connect", "stdio (command-launcher)": "Standard in/out"}[meta.Transport]
+	if s.protocol == "" {
+		return nil, fmt.Errorf("%s: unknown transport %q", name, meta.Transport)
+	}
 	f, err := os.Open(filepath.Join(fixturesDir(), name, "session.jsonl.gz"))
 	if err != nil {
 		return nil, err

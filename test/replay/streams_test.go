@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"unicode/utf16"
@@ -57,9 +58,16 @@ func (f *flow) take(o *jser.Object) (oid int32, size int, kind string) {
 }
 
 // lines is a measure of how far a text has come that does not depend on the
-// length of paths: ended lines, and half a line.
+// length of paths: ended lines, and half a line. Lines that textPatterns drops
+// don't count.
 func lines(b []byte) int {
+	if bytes.IndexByte(b[:min(len(b), 512)], 0) >= 0 {
+		return 1 // no text
+	}
 	s := string(b)
+	if len(s) < 4096 {
+		s = strings.ReplaceAll(s, "Terminated\n", "")
+	}
 	n := 2 * strings.Count(s, "\n")
 	if s != "" && !strings.HasSuffix(s, "\n") {
 		n++
