@@ -114,7 +114,7 @@ func (c *Channel) userResponse(v jser.Value) (jser.Value, error) {
 	if !ok {
 		return nil, bad
 	}
-	r, err := decodePayload(b, c.cfg.Limits)
+	r, err := c.decodePayload(b)
 	if err != nil {
 		return nil, err
 	}

@@ -86,6 +86,7 @@ type Channel struct {
 	calls   map[int32]chan *jser.Object  // our requests that wait for a Response
 	running map[int32]context.CancelFunc // the peer's requests
 	windows map[int32]*window            // of the peer's streams, by oid
+	loaders map[int32]bool               // of the peer, that requests named; only with a Relay
 	pinging bool
 
 	exports exportTable
@@ -113,6 +114,7 @@ func NewChannel(t Transport, cfg Config) *Channel {
 		calls:   map[int32]chan *jser.Object{},
 		running: map[int32]context.CancelFunc{},
 		windows: map[int32]*window{},
+		loaders: map[int32]bool{},
 	}
 	c.exports.init()
 	c.inOps.init()

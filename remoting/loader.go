@@ -48,9 +48,30 @@ func (l *loaderReader) classDesc(d *jser.ClassDesc) error {
 	return nil
 }
 
-// decodePayload reads the stream inside a UserRequest or its response.
-func decodePayload(stream []byte, lim jser.Limits) (jser.Value, error) {
+// decodePayload reads the stream inside a UserRequest or its response, and
+// notes the controller's class loaders that it names.
+func (c *Channel) decodePayload(stream []byte) (jser.Value, error) {
 	var l loaderReader
+	v, err := l.decode(stream, c.cfg.Limits)
+	if c.cfg.Relay != nil && len(l.seen) > 0 {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		for _, oid := range l.seen {
+			c.loaders[oid] = true
+		}
+	}
+	return v, err
+}
+
+// KnowsLoader reports whether a request named that class loader of the
+// controller. Each time it did added a reference, which we never give back.
+func (c *Channel) KnowsLoader(oid int32) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.loaders[oid]
+}
+
+func (l *loaderReader) decode(stream []byte, lim jser.Limits) (jser.Value, error) {
 	return jser.Decode(stream, jser.Options{Limits: lim, NoDefaults: noDefaults, OnClassDesc: l.classDesc, Skip: isCreatedAt})
 }
 

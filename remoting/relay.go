@@ -35,7 +35,7 @@ func ParseCommand(raw []byte, lim jser.Limits) (class string, o *jser.Object, er
 
 // DecodePayload decodes the stream inside a UserRequest or NormalResponse.
 func DecodePayload(stream []byte, lim jser.Limits) (jser.Value, error) {
-	return decodePayload(stream, lim)
+	return new(loaderReader).decode(stream, lim)
 }
 
 // CancelCommand is Request$Cancel for the request with that id.

@@ -62,7 +62,7 @@ func (c *Channel) serveUser(ctx context.Context, call *Call, o *jser.Object) (js
 	if !ok {
 		return nil, Errorf(IOExceptionClass, "footman: the request %s has no payload", call.Text)
 	}
-	v, err := decodePayload(payload, c.cfg.Limits)
+	v, err := c.decodePayload(payload)
 	if err != nil {
 		return nil, Errorf(IOExceptionClass, "footman: the request %s can't be read: %v", call.Text, err)
 	}
@@ -76,6 +76,11 @@ func (c *Channel) serveUser(ctx context.Context, call *Call, o *jser.Object) (js
 	}
 	if call.Loader > 0 {
 		c.loader.CompareAndSwap(0, call.Loader)
+	}
+	if own := proxyOID(o.Get("classLoaderProxy")); own > 0 && c.cfg.Relay != nil {
+		c.mu.Lock()
+		c.loaders[own] = true
+		c.mu.Unlock()
 	}
 	call.collectStreams(v)
 	isRPC := callable.Class.Is(classRPCRequest)

@@ -68,7 +68,7 @@ func New(cfg Config) *Companion {
 // its objects mean nothing to the new one. It must be called before the first
 // command of ch is read.
 func (c *Companion) Attach(ch *remoting.Channel) {
-	e := &episode{c: c, ch: ch, loaders: map[int32]bool{}}
+	e := &episode{c: c, ch: ch}
 	c.mu.Lock()
 	old := c.episode
 	c.episode = e

@@ -7,7 +7,6 @@ import (
 
 	"github.com/footman-ci/footman/remoting"
 	"github.com/footman-ci/footman/remoting/callable"
-	"github.com/footman-ci/footman/remoting/jser"
 )
 
 // episode is one channel and the JVMs that served it, one at a time.
@@ -21,7 +20,6 @@ type episode struct {
 	generation int           // of the next JVM
 	ended      bool
 	init       [][]byte // to be replayed to each JVM
-	loaders    map[int32]bool
 	barrierID  int32
 }
 
@@ -167,7 +165,6 @@ func (e *episode) gone(r *running) error { return &GoneError{r.why()} }
 
 // execute passes a call on and waits for the JVM to answer it.
 func (e *episode) execute(ctx context.Context, r *running, call *remoting.Call) error {
-	e.noteLoaders(call)
 	answered := make(chan struct{})
 	r.mu.Lock()
 	r.waiting[call.ID] = answered
@@ -230,58 +227,6 @@ func innermost(call *remoting.Call) string {
 
 var _ callable.Fallback = (*Companion)(nil)
 var _ remoting.Relay = (*Companion)(nil)
-
-// noteLoaders remembers the controller's class loaders that a call names: we
-// hold references to them as well, and never give them back.
-func (e *episode) noteLoaders(call *remoting.Call) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if call.Loader > 0 {
-		e.loaders[call.Loader] = true
-	}
-	var walk func(v jser.Value, depth int)
-	seen := map[*jser.ClassDesc]bool{}
-	note := func(d *jser.ClassDesc) {
-		for ; d != nil && !seen[d]; d = d.Super {
-			seen[d] = true
-			if d.Mark > 0 {
-				e.loaders[d.Mark] = true
-			}
-		}
-	}
-	walk = func(v jser.Value, depth int) {
-		if depth > 64 {
-			return
-		}
-		switch v := v.(type) {
-		case *jser.Object:
-			if v == nil {
-				return
-			}
-			note(v.Class)
-			for _, cd := range v.Data {
-				for _, f := range cd.Values {
-					walk(f, depth+1)
-				}
-				for _, f := range cd.Extra {
-					walk(f, depth+1)
-				}
-			}
-		case *jser.Array:
-			note(v.Class)
-			if vs, ok := v.Elems.([]jser.Value); ok {
-				for _, x := range vs {
-					walk(x, depth+1)
-				}
-			}
-		case *jser.Enum:
-			note(v.Class)
-		case *jser.Class:
-			note(v.Desc)
-		}
-	}
-	walk(call.Callable, 0)
-}
 
 // end stops the JVM with its channel.
 func (e *episode) end() {

@@ -165,8 +165,8 @@ func (e *episode) fromJVM(r *running, class string, o *jser.Object, raw []byte) 
 	switch {
 	case class == classClose:
 		return // the channel is ours to close
-	case class == classUnexport && e.ourLoader(o.Int("oid")):
-		return // we hold that loader, too; see noteLoaders
+	case class == classUnexport && e.ch.KnowsLoader(o.Int("oid")):
+		return // we refer to that loader, too, and never give it back
 	case class == classResponse:
 		e.response(r, o, raw)
 		return
@@ -182,12 +182,6 @@ func (e *episode) fromJVM(r *running, class string, o *jser.Object, raw []byte) 
 		r.mu.Unlock()
 	}
 	_ = e.ch.SendRaw(raw) // the end of the channel ends the JVM
-}
-
-func (e *episode) ourLoader(oid int32) bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.loaders[oid]
 }
 
 // response passes the answer to a request on, or drops it if the request was
@@ -226,15 +220,23 @@ func (e *episode) countExports(r *running, o *jser.Object) {
 			}
 		}
 	}
-	var walk func(v jser.Value, depth int)
-	walk = func(v jser.Value, depth int) {
+	seen := map[any]bool{}
+	var walk func(v jser.Value)
+	walk = func(v jser.Value) {
+		switch v.(type) {
+		case *jser.Object, *jser.Array:
+		default:
+			return
+		}
+		if seen[v] {
+			return
+		}
+		seen[v] = true
 		x, ok := v.(*jser.Object)
-		if !ok || x == nil || depth > 32 {
-			if a, ok := v.(*jser.Array); ok && depth <= 32 {
-				vs, _ := a.Elems.([]jser.Value)
-				for _, e := range vs {
-					walk(e, depth+1)
-				}
+		if !ok {
+			vs, _ := v.(*jser.Array).Elems.([]jser.Value)
+			for _, e := range vs {
+				walk(e)
 			}
 			return
 		}
@@ -257,14 +259,14 @@ func (e *episode) countExports(r *running, o *jser.Object) {
 		}
 		for i := range x.Data {
 			for _, f := range x.Data[i].Values {
-				walk(f, depth+1)
+				walk(f)
 			}
 			for _, f := range x.Data[i].Extra {
-				walk(f, depth+1)
+				walk(f)
 			}
 		}
 	}
-	walk(v, 0)
+	walk(v)
 }
 
 // mourn answers for a JVM that ended: its requests fail, what it wrote to is
