@@ -6,4 +6,6 @@ import "github.com/footman-ci/footman/remoting/callable"
 func registerPlugins(t *callable.Table, a *Agent) {
 	registerJUnit(t)
 	registerUtility(t, a)
+	registerCleanup(t, a)
+	registerTools(t, a)
 }

@@ -130,6 +130,7 @@ func (w *walk) locate(text string, pieces []string) (root, bool, error) {
 		}
 	}
 	if !w.p.followLinks && w.throughLink(pieces) {
+		w.link(rel, pieces, info.IsDir())
 		return root{}, false, nil
 	}
 	return root{rel: rel, pieces: pieces, file: !info.IsDir(), info: info}, info.IsDir() || info.Mode().IsRegular(), nil

@@ -22,6 +22,7 @@ type walk struct {
 
 	onFile   func(rel string, entry fs.DirEntry) error // an included file
 	onDir    func(rel string)                          // an included directory; nil: not wanted
+	onLink   func(rel string)                          // a link that is not followed; nil: not wanted
 	tick     func()                                    // called wherever Java asks isCaseSensitive()
 	unsorted bool                                      // take entries in the order of the directory
 
@@ -62,6 +63,17 @@ func (w *walk) included(rel string, pieces ...string) {
 	excluded := w.p.excludes.has(rel, pieces, w.p.caseSensitive, w.tick)
 	if !excluded && w.onDir != nil {
 		w.onDir(rel)
+	}
+}
+
+// link reports a link that is not followed, if it would have led to something
+// (DirectoryScanner.accountForNotFollowedSymlink).
+func (w *walk) link(rel string, pieces []string, dir bool) {
+	if w.onLink == nil || w.p.excludes.has(rel, pieces, w.p.caseSensitive, w.tick) {
+		return
+	}
+	if w.p.includes.has(rel, pieces, w.p.caseSensitive, w.tick) || dir && w.p.leadsTo(pieces, w.tick) {
+		w.onLink(rel)
 	}
 }
 
@@ -109,6 +121,14 @@ func (w *walk) directory(rel string, pieces []string, children []child) error {
 		prefix += "/"
 	}
 	if !w.p.followLinks {
+		if w.onLink != nil {
+			for i := range children {
+				if c := &children[i]; c.isLink() {
+					c.resolve(w.base + "/" + prefix)
+					w.link(prefix+c.name, append(slices.Clip(pieces), c.name), c.dir)
+				}
+			}
+		}
 		children = slices.DeleteFunc(children, child.isLink)
 	}
 	pieces = append(pieces, "")
