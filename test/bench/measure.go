@@ -160,7 +160,12 @@ func (b *bench) work(ctx context.Context) (err error) {
 	for _, f := range []func() error{
 		func() error { return b.calls(ctx, "warm-up", 1, exists) },
 		func() error { return b.calls(ctx, "ping", 1, ping) },
-		func() error { return b.calls(ctx, "exists", 1, exists) },
+		func() error {
+			return b.cpu(a, "exists cpu", func() (float64, error) {
+				err := b.calls(ctx, "exists", 1, exists)
+				return b.r["exists"] * b.s.calls.Seconds() / 1000, err
+			})
+		},
 		func() error { return b.calls(ctx, "parallel", b.s.workers, exists) },
 		func() error { return b.pipes(ctx, a) },
 		func() error { return b.log(ctx, a) },
@@ -199,22 +204,42 @@ func (b *bench) calls(ctx context.Context, row string, n int, call func(context.
 func (b *bench) pipes(ctx context.Context, a *agent) error {
 	size := int64(b.s.megabytes) * 1e6
 	path := a.node.RemoteFS() + "/big.bin"
-	start := time.Now()
-	n, err := a.node.WritePipe(ctx, path, io.LimitReader(pattern{}, size))
-	if err == nil && n != size {
-		err = fmt.Errorf("%d of %d bytes arrived", n, size)
+	for _, p := range []struct {
+		row  string
+		copy func() (int64, error)
+	}{
+		{"to agent", func() (int64, error) { return a.node.WritePipe(ctx, path, io.LimitReader(pattern{}, size)) }},
+		{"from agent", func() (int64, error) { return a.node.ReadFile(ctx, path, io.Discard) }},
+	} {
+		if err := b.cpu(a, p.row+" cpu", func() (float64, error) {
+			start := time.Now()
+			n, err := p.copy()
+			if err == nil && n != size {
+				err = fmt.Errorf("%s: %d of %d bytes came through", p.row, n, size)
+			}
+			b.r[p.row] = float64(size) / 1e6 / time.Since(start).Seconds()
+			return float64(size) / 1e8, err
+		}); err != nil {
+			return err
+		}
 	}
+	return a.node.Delete(ctx, path)
+}
+
+// cpu notes how many milliseconds of CPU the agent took for each unit of what f
+// did.
+func (b *bench) cpu(a *agent, row string, f func() (units float64, err error)) error {
+	before, err := a.CPU()
 	if err != nil {
 		return err
 	}
-	b.r["to agent"] = float64(size) / 1e6 / time.Since(start).Seconds()
-	start = time.Now()
-	n, err = a.node.ReadFile(ctx, path, io.Discard)
-	if err == nil && n != size {
-		err = fmt.Errorf("%d of %d bytes came back", n, size)
+	units, err := f()
+	if err != nil {
+		return err
 	}
-	b.r["from agent"] = float64(size) / 1e6 / time.Since(start).Seconds()
-	return errors.Join(err, a.node.Delete(ctx, path))
+	after, err := a.CPU()
+	b.r[row] = (after - before).Seconds() * 1e3 / units
+	return err
 }
 
 type pattern struct{}
@@ -228,16 +253,7 @@ func (pattern) Read(p []byte) (int, error) {
 
 // log measures one durable step with a big log.
 func (b *bench) log(ctx context.Context, a *agent) error {
-	before, err := a.CPU()
-	if err != nil {
-		return err
-	}
-	if err := step(ctx, a.node, 0, b.s.lines); err != nil {
-		return err
-	}
-	after, err := a.CPU()
-	b.r["log cpu"] = (after - before).Seconds() * 1e3
-	return err
+	return b.cpu(a, "log cpu", func() (float64, error) { return 1, step(ctx, a.node, 0, b.s.lines) })
 }
 
 // logs runs many of them at the same time and watches the memory.

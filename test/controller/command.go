@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"bytes"
 	"encoding/binary"
 
 	"github.com/footman-ci/footman/remoting/jser"
@@ -32,6 +33,26 @@ func encodePlain(o *jser.Object) []byte {
 		panic(err) // our own constants
 	}
 	return b
+}
+
+// chunkHead is a Chunk up to its three ints, chunkTail what stands between them
+// and the length of the data.
+var chunkHead, chunkTail = func() (head, tail []byte) {
+	b := encodePlain(jser.New(chunkDesc, nil, int32(idMark), int32(ioMark), int32(0), jser.ByteArray([]byte{})))
+	i := bytes.Index(b, binary.BigEndian.AppendUint32(nil, idMark))
+	return b[:i], b[i+12 : len(b)-4]
+}()
+
+// chunk is a ProxyOutputStream$Chunk.
+func chunk(ioID, oid int32, data []byte) []byte {
+	b := make([]byte, 0, len(chunkHead)+len(chunkTail)+16+len(data))
+	b = append(b, chunkHead...)
+	for _, n := range []int32{ioID, oid, 0} {
+		b = binary.BigEndian.AppendUint32(b, uint32(n))
+	}
+	b = append(b, chunkTail...)
+	b = binary.BigEndian.AppendUint32(b, uint32(len(data)))
+	return append(b, data...)
 }
 
 // encodeJDK writes the payload of an answer: JDK classes only, tagged with the

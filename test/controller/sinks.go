@@ -243,7 +243,7 @@ func (c *conn) pump(oid int32, r io.Reader) error {
 				return err
 			}
 			if err := c.writeIO(func(ioID int32) []byte {
-				return encodePlain(jser.New(chunkDesc, nil, ioID, oid, int32(0), jser.ByteArray(data[:part])))
+				return chunk(ioID, oid, data[:part])
 			}); err != nil {
 				return err
 			}

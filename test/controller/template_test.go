@@ -72,6 +72,11 @@ func TestEncodeNamesOurLoaders(t *testing.T) {
 	require.Contains(t, oids, loaderOIDs["Jenkins v2.541.2"])
 }
 
+func TestChunk(t *testing.T) {
+	want := encodePlain(jser.New(chunkDesc, nil, int32(3), int32(5), int32(0), jser.ByteArray([]byte("data"))))
+	require.Equal(t, want, chunk(3, 5, []byte("data")))
+}
+
 func TestLineCheck(t *testing.T) {
 	for name, tc := range map[string]struct {
 		parts []string
