@@ -69,6 +69,18 @@ func newPipeReader(r *os.File, limits BufferLimits) *PipeReader {
 	return p
 }
 
+// NewPipeReader reads the pipe r, which it takes over, into a PipeReader, for
+// output that comes from elsewhere than a process of ours. exited is closed when
+// whoever writes has ended.
+func NewPipeReader(r *os.File, limits BufferLimits, exited <-chan struct{}) *PipeReader {
+	p := newPipeReader(r, limits)
+	go func() {
+		<-exited
+		p.processExited()
+	}()
+	return p
+}
+
 func (p *PipeReader) run() {
 	src := newReadiness(p.r)
 	for {

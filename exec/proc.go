@@ -81,6 +81,7 @@ type Process struct {
 	ended  atomic.Bool   // set before the status is taken: from then on pid may be another's
 	exited chan struct{} // closed after code is set
 	code   int
+	sig    syscall.Signal
 	err    error
 }
 
@@ -208,7 +209,8 @@ func (p *Process) reap(w waiter) {
 	default:
 		p.code = state.ExitCode()
 		if ws, ok := state.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
-			p.code = 128 + int(ws.Signal())
+			p.sig = ws.Signal()
+			p.code = 128 + int(p.sig)
 		}
 	}
 	close(p.exited)
@@ -225,6 +227,17 @@ func (p *Process) Cookie() string { return p.cookie }
 
 // Exited is closed when the process has ended; its output may still be flowing.
 func (p *Process) Exited() <-chan struct{} { return p.exited }
+
+// EndSignal is the signal that ended the process, 0 when it exited by itself or
+// has not ended; exit code 143 alone does not tell.
+func (p *Process) EndSignal() syscall.Signal {
+	select {
+	case <-p.exited:
+		return p.sig
+	default:
+		return 0
+	}
+}
 
 // IsAlive tells whether the process (not its descendants) is still running.
 func (p *Process) IsAlive() bool {

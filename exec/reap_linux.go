@@ -16,7 +16,19 @@ import (
 // how many. Children started by Start or Guard are left alone.
 //
 // A child forked by other means (os/exec without Guard) may lose its status.
-func Reap() (int, error) {
+func Reap() (int, error) { return reap(nil) }
+
+// Orphan is an orphan that has ended and was reaped.
+type Orphan struct {
+	ProcessRef
+	Status syscall.WaitStatus
+}
+
+// ReapEach is Reap that tells whom it has reaped. told is called with the
+// registry of own children locked: it must not start a process.
+func ReapEach(told func(Orphan)) (int, error) { return reap(told) }
+
+func reap(told func(Orphan)) (int, error) {
 	// Held throughout: no child can be forked and not yet registered meanwhile.
 	children.Lock()
 	defer children.Unlock()
@@ -26,9 +38,17 @@ func Reap() (int, error) {
 		if _, own := children.byPid[pid]; own {
 			continue
 		}
-		var ws syscall.WaitStatus
-		if got, err := syscall.Wait4(pid, &ws, syscall.WNOHANG, nil); err == nil && got == pid {
+		o := Orphan{ProcessRef: ProcessRef{Pid: pid}}
+		if told != nil { // a zombie still has its name
+			if p, err := readProc(pid); err == nil {
+				o.Comm = p.comm
+			}
+		}
+		if got, err := syscall.Wait4(pid, &o.Status, syscall.WNOHANG, nil); err == nil && got == pid {
 			n++
+			if told != nil {
+				told(o)
+			}
 		}
 	}
 	return n, err

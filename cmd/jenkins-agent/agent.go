@@ -86,7 +86,7 @@ type agent struct {
 func (a *agent) table(leave func()) *callable.Table {
 	a.builds = &hudson.Agent{
 		Log: a.log, Version: remotingVersion, WorkDir: a.o.workDir, Logs: a.logs,
-		Environ: buildEnvironment(os.Environ()), NoReconnect: leave,
+		Environ: buildEnvironment(os.Environ()), NoReconnect: leave, Containers: a.containers(),
 		Protocol: func() string {
 			if p := a.protocol.Load(); p != nil {
 				return *p

@@ -15,6 +15,7 @@ import (
 	"net/http"
 
 	"github.com/footman-ci/footman/exec"
+	"github.com/footman-ci/footman/exec/container"
 	"github.com/footman-ci/footman/remoting/callable"
 	"github.com/footman-ci/footman/remoting/hudson/archive"
 )
@@ -37,6 +38,9 @@ type Agent struct {
 	NoReconnect func()
 	// Start runs the processes of builds; nil runs them on this machine.
 	Start func(ctx context.Context, spec exec.Spec) (Process, error)
+	// Containers runs launches with FOOTMAN_CONTAINER in their environment in
+	// that container of the pod; nil runs them here.
+	Containers *container.Router
 	// Logs keeps what the log page of the node shows, nil for nothing.
 	Logs *LogBuffer
 	// HTTP downloads tools and artifacts, with the proxy and the certificates

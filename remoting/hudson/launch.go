@@ -66,6 +66,11 @@ func (a *Agent) start(ctx context.Context, spec exec.Spec) (Process, error) {
 	if a.Start != nil {
 		return a.Start(ctx, spec)
 	}
+	if a.Containers != nil {
+		if name := a.Containers.Target(spec); name != "" {
+			return startContained(ctx, a.Containers, name, spec)
+		}
+	}
 	return startLocal(ctx, spec)
 }
 
@@ -221,6 +226,8 @@ func (a *Agent) killTask(ctx context.Context, c *callable.Call) (jser.Value, err
 	if len(model) < len(vars) {
 		return nil, nil // a variable without a value is in no environment
 	}
+	elsewhere := a.killContained(ctx, model)
+	defer elsewhere()
 	r, err := exec.KillByEnv(ctx, model, exec.KillOptions{})
 	if len(r.Found) > 0 {
 		a.logger().Info("killed the processes of a step", "found", len(r.Found), "survivors", r.Survivors, "denied", r.Denied)
