@@ -52,8 +52,8 @@ func (c *Channel) request(ctx context.Context, make func(id int32) *jser.Object)
 func newAnswer() chan *jser.Object { return make(chan *jser.Object, 1) }
 
 func (c *Channel) bumpID() {
-	if c.nextID++; c.nextID < FirstID {
-		c.nextID = FirstID
+	if c.nextID++; c.nextID < c.cfg.FirstID {
+		c.nextID = c.cfg.FirstID
 	}
 }
 

@@ -38,6 +38,9 @@ type Config struct {
 	// operations are then executed in the order of all commands, as it expects,
 	// so that a slow stream slows the whole channel down.
 	NoThrottling bool
+	// FirstID is the first oid, request id and ioId of this end; default
+	// remoting.FirstID. A stand-in for a JVM counts from 1.
+	FirstID int32
 	// MaxRequests is how many requests of the peer may run at once; default
 	// 10 000. One more is answered with an exception.
 	MaxRequests int
@@ -52,6 +55,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.PipeBuffer <= 0 {
 		c.PipeBuffer = 16 << 20
+	}
+	if c.FirstID <= 0 {
+		c.FirstID = FirstID
 	}
 	if c.MaxRequests <= 0 {
 		c.MaxRequests = 10_000
@@ -110,13 +116,13 @@ func NewChannel(t Transport, cfg Config) *Channel {
 	cfg = cfg.withDefaults()
 	c := &Channel{
 		cfg: cfg, log: cfg.Log, t: t,
-		nextIO: FirstID, nextID: FirstID,
+		nextIO: cfg.FirstID, nextID: cfg.FirstID,
 		calls:   map[int32]chan *jser.Object{},
 		running: map[int32]context.CancelFunc{},
 		windows: map[int32]*window{},
 		loaders: map[int32]bool{},
 	}
-	c.exports.init()
+	c.exports.init(cfg.FirstID)
 	c.inOps.init()
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
 	return c
@@ -376,8 +382,8 @@ func (c *Channel) send(encode func(dst []byte) []byte) error {
 func (c *Channel) sendIO(encode func(dst []byte, ioID int32) []byte) (ioID int32, err error) {
 	err = c.send(func(dst []byte) []byte {
 		ioID = c.nextIO
-		if c.nextIO++; c.nextIO < FirstID {
-			c.nextIO = FirstID
+		if c.nextIO++; c.nextIO < c.cfg.FirstID {
+			c.nextIO = c.cfg.FirstID
 		}
 		return encode(dst, ioID)
 	})

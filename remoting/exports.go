@@ -9,6 +9,7 @@ import (
 // (hudson.remoting.ExportTable). An entry dies when its references are gone.
 type exportTable struct {
 	mu      sync.Mutex // guards all fields
+	first   int32
 	next    int32
 	entries map[int32]*exported
 	closed  error
@@ -21,8 +22,8 @@ type exported struct {
 	source *source  // an exported InputStream
 }
 
-func (t *exportTable) init() {
-	t.next = FirstID
+func (t *exportTable) init(first int32) {
+	t.first, t.next = first, first
 	t.entries = map[int32]*exported{}
 }
 
@@ -44,8 +45,8 @@ func (t *exportTable) add(e *exported) int32 {
 }
 
 func (t *exportTable) bump() {
-	if t.next++; t.next < FirstID {
-		t.next = FirstID
+	if t.next++; t.next < t.first {
+		t.next = t.first
 	}
 }
 

@@ -71,3 +71,9 @@ func (c *Channel) LoaderName(ctx context.Context, loader int32) (string, error) 
 	name, _ := v.(string)
 	return name, err
 }
+
+// Object is an object of the peer whose oid is known by other means than a
+// call. user makes calls travel as UserRequests.
+func (c *Channel) Object(oid int32, user bool) *RemoteObject {
+	return &RemoteObject{c: c, oid: oid, user: user, space: true}
+}

@@ -105,7 +105,7 @@ func (e *episode) start(call *remoting.Call, why error) error {
 	}
 	class := "-"
 	if call != nil && call.Callable != nil {
-		class = call.Callable.Class.String()
+		class = innermost(call)
 	}
 	began := time.Now()
 	p, err := e.c.startProcess(e.ch.Context(), generation)
