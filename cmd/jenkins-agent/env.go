@@ -24,10 +24,9 @@ func withEnvironment(app *cli.App, getenv func(string) string, args []string, wa
 	given := func(names ...string) bool {
 		return slices.ContainsFunc(args, func(a string) bool { return slices.Contains(names, optionName(a)) })
 	}
-	// Positional SECRET NAME count as given, as they do for the script.
-	contains := func(s string) bool {
-		return slices.ContainsFunc(args, func(a string) bool { return strings.Contains(a, s) })
-	}
+	// Positional SECRET NAME count as given, as they do for the script, which
+	// also takes an agent called "n" for given by "-tunnel".
+	contains := func(s string) bool { return slices.Contains(args, s) }
 	var out []string
 	add := func(option, value string) {
 		if value != "" {

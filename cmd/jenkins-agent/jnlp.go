@@ -60,9 +60,13 @@ func jnlpArguments(ctx context.Context, c *cli.Context, args []string, log *slog
 		case patience > 0 && time.Since(start) >= patience:
 			return nil, fmt.Errorf("failed to obtain %s after %s: %w", j.url, patience, err)
 		}
-		log.Warn("Could not obtain the JNLP file; trying again", "in", jnlpRetry, "err", err)
+		wait := jnlpRetry
+		if patience > 0 {
+			wait = max(0, min(wait, patience-time.Since(start)))
+		}
+		log.Warn("Could not obtain the JNLP file; trying again", "in", wait, "err", err)
 		select {
-		case <-time.After(jnlpRetry):
+		case <-time.After(wait):
 		case <-ctx.Done():
 		}
 	}

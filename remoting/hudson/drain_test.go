@@ -80,3 +80,11 @@ func TestDurableWorkIsNotWaitedFor(t *testing.T) {
 		t.Fatal("waits for what a durable step left behind")
 	}
 }
+
+// The kubernetes plugin takes an agent out of service for good.
+func TestSlaveDisconnector(t *testing.T) {
+	left := make(chan struct{}, 1)
+	r := newRig(t, &Agent{NoReconnect: func() { left <- struct{}{} }})
+	require.Nil(t, r.must(fields("org.csanchez.jenkins.plugins.kubernetes.KubernetesSlave$SlaveDisconnector")))
+	<-left
+}
