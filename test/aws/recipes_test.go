@@ -356,3 +356,40 @@ func TestTerraform(t *testing.T) {
 	out, err := exec.Command(bin, "fmt", "-check", "-diff", filepath.Join(recipes, "terraform")).CombinedOutput()
 	require.NoError(t, err, "%s", out)
 }
+
+// TestJenkinsfile checks what a text can be checked for without Groovy: closed
+// braces, and names that the other recipes define.
+func TestJenkinsfile(t *testing.T) {
+	data, err := os.ReadFile(filepath.Join(recipes, "Jenkinsfile"))
+	require.NoError(t, err)
+	text := regexp.MustCompile(`(?m)^\s*//.*$`).ReplaceAllString(string(data), "")
+	require.Equal(t, strings.Count(text, "{"), strings.Count(text, "}"))
+	require.Zero(t, strings.Count(text, "'''")%2)
+	file := regexp.MustCompile(`yamlFile '([^']+)'`).FindStringSubmatch(text)
+	require.NotNil(t, file)
+	require.FileExists(t, filepath.Join("../..", file[1]))
+	p := readPod(t, filepath.Base(file[1]))
+	for _, m := range regexp.MustCompile(`container\('([^']+)'\)`).FindAllStringSubmatch(text, -1) {
+		require.True(t, slices.ContainsFunc(p.Spec.Containers, func(c container) bool { return c.Name == m[1] }), m[1])
+	}
+	config, err := os.ReadFile(filepath.Join(recipes, "configmap.yaml"))
+	require.NoError(t, err)
+	for _, m := range regexp.MustCompile(`AWS_PROFILE = '([^']+)'|awsauth env (\w+)`).FindAllStringSubmatch(text, -1) {
+		require.Contains(t, string(config), "[profile "+m[1]+m[2]+"]")
+	}
+}
+
+// TestEveryRecipeIsChecked fails for a file that no test here reads.
+func TestEveryRecipeIsChecked(t *testing.T) {
+	known := []string{"README.md", "Jenkinsfile", "configmap.yaml", "service-account.yaml", "pod-template.yaml", "pod-template-sidecar.yaml", "pod-template-cli-only.yaml",
+		"iam/trust-irsa.json", "iam/trust-deploy.json", "iam/policy-ci.json", "terraform/main.tf"}
+	var found []string
+	require.NoError(t, filepath.WalkDir(recipes, func(name string, d os.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			rel, _ := filepath.Rel(recipes, name)
+			found = append(found, rel)
+		}
+		return err
+	}))
+	require.ElementsMatch(t, known, found)
+}
