@@ -65,10 +65,11 @@ func (c *Channel) forget(id int32) {
 
 // UserCall runs a callable on the controller and returns its result. The
 // callable's classes are looked up by the loader with that oid, 0 meaning the
-// core's. text describes the call in the controller's logs. lastIO, if not 0,
+// core's, and a negative one a loader that we export (as controllers do) under
+// its absolute value. text describes the call in the controller's logs. lastIO, if not 0,
 // is the pipe operation that must be done before.
 func (c *Channel) UserCall(ctx context.Context, callable *jser.Object, text string, loader, lastIO int32) (jser.Value, error) {
-	if loader <= 0 {
+	if loader == 0 {
 		loader = c.loader.Load()
 	}
 	payload, err := encodePayload(callable, loader)
@@ -78,8 +79,11 @@ func (c *Channel) UserCall(ctx context.Context, callable *jser.Object, text stri
 	// A RemoteIClassLoader resolves to the controller's own loader, so no class
 	// loader of ours is ever exported.
 	var loaderProxy jser.Value
-	if loader > 0 {
+	switch {
+	case loader > 0:
 		loaderProxy = jser.New(remoteLoaderDesc, loader)
+	case loader < 0:
+		loaderProxy = Proxy(-loader, "hudson.remoting.RemoteClassLoader$IClassLoader")
 	}
 	resp, err := c.request(ctx, func(id int32) *jser.Object {
 		return jser.New(userRequestDesc, nil, id, lastIO, nil, loaderProxy, jser.ByteArray(payload), text)

@@ -87,6 +87,7 @@ func (l *logBuffer) String() string {
 
 type rig struct {
 	controller, agent *remoting.Channel
+	loader            int32 // for calls of the controller
 	companion         *jvm.Companion
 	log               *logBuffer
 }
@@ -115,7 +116,7 @@ func newRig(t *testing.T, change func(*jvm.Config)) *rig {
 
 func (r *rig) call(t *testing.T, o *jser.Object) jser.Value {
 	t.Helper()
-	v, err := r.controller.UserCall(t.Context(), o, o.Class.Name, 0, 0)
+	v, err := r.controller.UserCall(t.Context(), o, o.Class.Name, r.loader, 0)
 	require.NoError(t, err)
 	return v
 }
@@ -291,10 +292,11 @@ func TestRealAgentJar(t *testing.T) {
 		t.Skip("SKIPPED: set AGENT_JAR to a real agent.jar to run this part")
 	}
 	r := newRig(t, func(c *jvm.Config) { c.JarFile, c.Java = jar, "" })
+	r.loader = -r.controller.Export(emptyLoader{})
 	ping := jser.New(jser.Serializable("hudson.remoting.PingThread$Ping", 1, nil))
 	require.Nil(t, r.call(t, ping))
-	_, err := r.controller.UserCall(t.Context(), foreign("echo", "x"), "", 0, 0)
-	require.ErrorContains(t, err, "test.Foreign", "the JVM does not know it either")
+	_, err := r.controller.UserCall(t.Context(), foreign("echo", "x"), "", r.loader, 0)
+	require.ErrorContains(t, err, "Failed to deserialize", "the JVM does not know it either")
 	var wg sync.WaitGroup
 	for range 100 {
 		wg.Go(func() { require.Nil(t, r.call(t, ping)) })
@@ -303,6 +305,18 @@ func TestRealAgentJar(t *testing.T) {
 	require.NoError(t, syscall.Kill(jvmPid(t, r.log.String()), syscall.SIGKILL))
 	require.Eventually(t, func() bool { return !r.companion.Running() }, 10*time.Second, time.Millisecond)
 	require.Nil(t, r.call(t, ping), "the second generation, with our class in front")
+}
+
+// emptyLoader is a class loader of the controller that knows no class
+// (hudson.remoting.RemoteClassLoader$IClassLoader).
+type emptyLoader struct{}
+
+func (emptyLoader) Invoke(_ context.Context, m *remoting.Invocation) (jser.Value, error) {
+	if m.Method == "getName" {
+		return "test", nil
+	}
+	return nil, remoting.Errorf(jser.Serializable("java.lang.ClassNotFoundException", 9176873029745254542,
+		jser.Serializable("java.lang.ReflectiveOperationException", 123456789, jser.ExceptionClass), jser.Ref("ex", "java.lang.Throwable")), "%s", m.Method)
 }
 
 func jvmPid(t *testing.T, log string) (pid int) {
