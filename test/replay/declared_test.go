@@ -76,7 +76,6 @@ var declared = []declaration{
 // fail, and what follows from them is skipped. Remove a class once it is
 // native: its answers are compared from then on.
 var notNative = map[string]string{
-	"hudson.plugins.ws_cleanup.Cleanup":                                                                      "patterns of cleanWs are another issue",
 	"org.jenkinsci.plugins.gitclient.Git$GitAPIMasterToSlaveFileCallable":                                    "git is another issue",
 	"org.jenkinsci.plugins.gitclient.RemoteGitImpl$CommandInvocationHandler$GitCommandMasterToSlaveCallable": "git is another issue",
 }

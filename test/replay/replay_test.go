@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"flag"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"sync/atomic"
@@ -44,12 +46,22 @@ var scenarios = []string{
 	"25-tcp-jnlp4",
 	"26-workspace-browser",
 	"27-freestyle-abort",
+	"28-tool-installer",
 	"29-multibranch",
 	"31-big-transfer",
 	"32-idle-ping",
 }
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	flag.Parse()
+	// Sessions mostly sleep: more of them than processors may run at once.
+	chosen := false
+	flag.Visit(func(f *flag.Flag) { chosen = chosen || f.Name == "test.parallel" })
+	if !chosen {
+		_ = flag.Set("test.parallel", "16")
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // unplayed says that a scenario was left out, so that the tables can't be
 // checked.
@@ -78,6 +90,9 @@ func TestReplay(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
 				defer func() { ran = !t.Skipped() }()
+				if testing.Short() && name == "05-sh-timeout" {
+					t.Skip("its script sleeps for 30 s")
+				}
 				if unprivileged[name] && os.Getenv("REPLAY_ROOT") == "" {
 					asNobody(t, name)
 					return
@@ -104,7 +119,8 @@ func replay(t *testing.T, name string) {
 	n.add("pkill -KILL -f", disarmed)
 
 	agent := &hudson.Agent{Log: slog.New(slog.DiscardHandler), Version: "3352.v17a_fb_4b_2773f", WorkDir: filepath.Join(root, s.node),
-		Protocol: func() string { return s.protocol }, Environ: recordedEnviron(t, s, n)}
+		Protocol: func() string { return s.protocol }, Environ: recordedEnviron(t, s, n),
+		HTTP: &http.Client{Transport: toolServer{}}}
 	ct, at := remotingtest.Transports()
 	ch := remoting.NewChannel(at, remoting.Config{Handler: hudson.NewTable(agent), Log: agent.Log})
 	p := newPeer(ct, s)
