@@ -57,6 +57,9 @@ var listenerFields = map[string][]string{
 	filterDecoratorV1:                   {"filter"},
 	stampDecorator:                      {},
 	secretFilter:                        {"pattern", "charsetName"},
+	teeFilter:                           {"f", "transferredToRemote"},
+	activityFilter:                      {"id", "timeout"},
+	colourFilter:                        {"colorMap", "notes"},
 }
 
 // knownFields reports a field of o that listenerFields does not list.
@@ -67,7 +70,7 @@ func knownFields(o *jser.Object) error {
 				return fmt.Errorf("the field %s of %s", f.Name, o.Class)
 			}
 		}
-		if len(o.Data[i].Extra) > 0 {
+		if len(o.Data[i].Extra) > 0 && o.Class.Name != teeFilter {
 			return fmt.Errorf("more data of %s", o.Class)
 		}
 	}
@@ -86,6 +89,7 @@ const (
 	filterDecoratorV1 = "org.jenkinsci.plugins.workflow.log.TaskListenerDecorator$ConsoleLogFilterImpl"
 	secretFilter      = "org.jenkinsci.plugins.credentialsbinding.impl.BindingStep$Filter"
 	stampDecorator    = "hudson.plugins.timestamper.pipeline.GlobalDecorator"
+	colourFilter      = "hudson.plugins.ansicolor.AnsiColorConsoleLogFilter"
 )
 
 // maxListenerDepth bounds a chain that wraps itself.
@@ -221,6 +225,9 @@ func (l *listener) decorate(ds []jser.Value, depth int) error {
 var decorators = map[string]func(o *jser.Object) (func(textSink) textSink, error){
 	secretFilter:   maskingFilter,
 	stampDecorator: stampingDecorator,
+	teeFilter:      teeingFilter,
+	activityFilter: activityLayer,
+	colourFilter:   colouringFilter,
 }
 
 // stampingDecorator is timestamper's: "[2026-01-31T12:00:00.000Z] " before each
@@ -228,6 +235,11 @@ var decorators = map[string]func(o *jser.Object) (func(textSink) textSink, error
 func stampingDecorator(*jser.Object) (func(textSink) textSink, error) {
 	return func(next textSink) textSink { return &stampSink{next: next, start: true} }, nil
 }
+
+// colouringFilter is ansicolor's, which turns escape sequences into notes for
+// the browser. It hides nothing, and what we print has none: text passes as it
+// is, with the sequences of a file name at worst.
+func colouringFilter(*jser.Object) (func(textSink) textSink, error) { return nil, nil }
 
 // maskingFilter is withCredentials' (credentials-binding): a regular expression
 // with all forms of the secrets, kept in a Secret, which travels in clear.

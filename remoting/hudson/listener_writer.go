@@ -44,6 +44,12 @@ func (o *opener) listen(ctx context.Context, l *listener, retain bool) (*listene
 	w.base, w.out = base, base
 	for _, layer := range l.layers {
 		w.out = layer(w.out)
+		if b, ok := w.out.(binder); ok {
+			if err := b.bind(ctx, o.c, retain); err != nil {
+				return nil, err
+			}
+			w.binders = append(w.binders, b)
+		}
 		if p, ok := w.out.(holder); ok {
 			w.holders = append(w.holders, p)
 		}
@@ -59,6 +65,7 @@ type listenerWriter struct {
 	base    *delaySink            // nil when it prints nowhere
 	remote  *remoting.ProxyWriter // likewise
 	holders []holder
+	binders []binder
 	charset string
 	flush   bool
 }
@@ -97,14 +104,24 @@ func (w *listenerWriter) finish() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	err := w.out.Finish()
+	w.unbind()
 	if w.base != nil {
 		w.base.stop()
 	}
 	return err
 }
 
+// unbind ends what the layers have running, once.
+func (w *listenerWriter) unbind() {
+	for _, b := range w.binders {
+		b.unbind()
+	}
+	w.binders = nil
+}
+
 // release gives the stream back, when the listener was retained.
 func (w *listenerWriter) release() {
+	w.unbind()
 	if w.base != nil {
 		w.base.stop()
 		_ = w.remote.Release()
