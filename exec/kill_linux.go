@@ -31,6 +31,7 @@ type target struct {
 	termed bool // SIGTERM was sent, or was not allowed
 	denied bool
 	gone   bool
+	died   time.Time // when it was seen gone
 }
 
 func killProcess(ctx context.Context, p *Process, m envModel, opts KillOptions) (KillResult, error) {
@@ -204,6 +205,11 @@ func (k *killer) terminate(all bool) {
 				parents[t.ppid] = true
 			}
 		}
+		for _, t := range k.order {
+			if t.gone && t.mourned() {
+				parents[t.ppid] = true
+			}
+		}
 		for _, t := range living {
 			if !t.termed && !parents[t.pid] {
 				t.termed = true
@@ -300,7 +306,29 @@ func (k *killer) alive() (n int) {
 	return n
 }
 
+// A shell that takes the status of its killed command prints "Terminated", and
+// people look for that line. Java gives it the time: it waits until a process
+// has left /proc, looking every 10 ms, before it turns to the parent.
+const (
+	mourning    = 10 * time.Millisecond
+	maxMourning = 100 * time.Millisecond // for a parent that never waits
+)
+
+// mourned reports whether the parent of a target that is gone still has to take
+// its status.
+func (t *target) mourned() bool {
+	since := time.Since(t.died)
+	if since < mourning || since >= maxMourning {
+		return since < mourning
+	}
+	now, err := readProc(t.pid)
+	return err == nil && now.start == t.start
+}
+
 func (k *killer) bury(t *target) {
+	if !t.gone {
+		t.died = time.Now()
+	}
 	t.gone = true
 	if t.fd >= 0 {
 		unix.Close(t.fd)
