@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -218,10 +217,4 @@ func TestDisconnect(t *testing.T) {
 	n.Disconnect()
 	require.NoError(t, n.WaitOnline(deadline(t)), "the agent comes back")
 	require.Equal(t, 2, n.Info().Connections)
-}
-
-func TestPings(t *testing.T) {
-	n := wsAgent(t, controller.Options{PingInterval: 20 * time.Millisecond})
-	time.Sleep(100 * time.Millisecond)
-	require.NoError(t, n.Ping(deadline(t)))
 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gorilla/websocket"
 	"github.com/stretchr/testify/require"
@@ -79,6 +80,29 @@ func TestCookieReplacesStaleConnection(t *testing.T) {
 	for err = nil; err == nil; {
 		_, _, err = first.ReadMessage() // the stale connection is ended
 	}
+}
+
+func TestPings(t *testing.T) {
+	c := start(t, controller.Options{PingInterval: 20 * time.Millisecond})
+	n := c.Node("agent-1", t.TempDir())
+	h := http.Header{"Node-Name": {n.Name()}, "Secret-Key": {n.Secret()}, wire.CapabilityHeader: {wire.CapDefault.Base64()}}
+	ws, _, err := websocket.DefaultDialer.Dial(strings.Replace(c.URL(), "http", "ws", 1)+"wsagents/", h)
+	require.NoError(t, err)
+	defer ws.Close()
+	pings := 0
+	ws.SetPingHandler(func(data string) error {
+		require.Empty(t, data)
+		if pings++; pings == 3 {
+			return io.EOF
+		}
+		return nil
+	})
+	require.NoError(t, ws.SetReadDeadline(time.Now().Add(20*time.Second)))
+	for err == nil {
+		_, _, err = ws.ReadMessage()
+	}
+	require.ErrorIs(t, err, io.EOF)
+	require.Equal(t, 3, pings)
 }
 
 func TestTCPListenerPage(t *testing.T) {
