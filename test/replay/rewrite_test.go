@@ -154,9 +154,18 @@ func interleaved(a, b string) bool {
 		slices.Sort(x)
 		return string(x)
 	}
+	// A piece of such a line that stands alone is the end of one.
+	piece := func(l string) bool {
+		for _, w := range strings.Split(a, "\n") {
+			if strings.HasPrefix(w, "+ ") && strings.HasSuffix(w, l) {
+				return true
+			}
+		}
+		return false
+	}
 	others := func(s string) (out []string) {
 		for _, l := range strings.Split(s, "\n") {
-			if l != "" && !strings.HasPrefix(l, "+") && !strings.Contains(a+b, "+ "+l+"\n") {
+			if l != "" && !strings.HasPrefix(l, "+") && !piece(l) {
 				out = append(out, l)
 			}
 		}
