@@ -26,7 +26,7 @@ func registerArchives(t *callable.Table, a *Agent) {
 		entry("Archive", archiveTree, knownArchive, "factory", "out", "scanner", "verificationRoot", "openOptions", "noFollowLinks"),
 		entry("CopyRecursiveRemoteToLocal", sendTar, knownTar, "pipe", "scanner", "compression", "filenamesEncoding"),
 		entry("WriteToTar", sendTar, knownTar, "pipe", "scanner", "compression", "filenamesEncoding"),
-		entry("CopyRecursiveLocal", copyTree, knownScanner, "target", "scanner"),
+		entry("CopyRecursiveLocal", a.copyTree, knownScanner, "target", "scanner"),
 		entry("UntarRemote", a.untarStream("in"), knownCompression, "compression", "in", "name"),
 		entry("UntarFrom", a.untarStream("in"), knownCompression, "compression", "in"),
 		entry("UntarLocal", a.untarFile, knownCompression, "compression", "filePath"),

@@ -245,6 +245,14 @@ func TestCopiesOnTheAgent(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, int32(0), jser.Unbox(n))
 
+	small := filepath.Join(t.TempDir(), "small")
+	require.NoError(t, os.MkdirAll(filepath.Join(small, "a"), 0o755))
+	require.NoError(t, os.WriteFile(filepath.Join(small, "a/f"), nil, 0o644))
+	to = filepath.Join(small, "b")
+	n, err = copyLocal(small, globScanner("**", nil))
+	require.NoError(t, err, "into itself")
+	require.Equal(t, int32(1), jser.Unbox(n))
+
 	tgz := filepath.Join(t.TempDir(), "x.tgz")
 	require.NoError(t, os.WriteFile(tgz, tarGz(t, "d/f", "content"), 0o644))
 	r.must(onPath(fields("hudson.FilePath$UntarLocal", "compression", compression("GZIP"), "filePath", remotePath(tgz)), filepath.Join(to, "un")))

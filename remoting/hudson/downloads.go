@@ -30,7 +30,7 @@ func registerDownloads(t *callable.Table, a *Agent) {
 			return nil, nil
 		}),
 		callable.Entry{Class: "hudson.plugins.copyartifact.CopyArtifact$CopyURLWithFingerprinting", Fields: []string{"u", "listener", "client"},
-			Source: "copyartifact 1.44", Accepts: fetchable("u"), Run: a.copyURL},
+			Source: "copyartifact 680", Accepts: fetchable("u"), Run: a.copyURL},
 	)
 }
 
@@ -79,9 +79,28 @@ var (
 	unknownHostDesc = jser.Serializable("java.net.UnknownHostException", -4639126076052875403, jser.IOExceptionClass)
 )
 
+// shownURL is a URL for messages: without a password, and with query false
+// without what may be a signature.
+func shownURL(location string, query bool) string {
+	u, err := url.Parse(location)
+	if err != nil {
+		return "the URL"
+	}
+	if !query {
+		u.RawQuery, u.Fragment = "", ""
+	}
+	if u.User == nil {
+		if query {
+			return location
+		}
+		return u.String()
+	}
+	return u.Redacted()
+}
+
 // get opens a URL with the words of java.net.HttpURLConnection for what goes
-// wrong. Redirects are followed.
-func (a *Agent) get(ctx context.Context, location string) (io.ReadCloser, error) {
+// wrong, where the URL is called shown. Redirects are followed.
+func (a *Agent) get(ctx context.Context, location, shown string) (io.ReadCloser, error) {
 	u, err := url.Parse(location)
 	if err != nil {
 		return nil, remoting.Errorf(remoting.IOExceptionClass, "footman: the URL can't be read: %v", errors.Unwrap(err))
@@ -95,7 +114,7 @@ func (a *Agent) get(ctx context.Context, location string) (io.ReadCloser, error)
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, location, nil)
 	if err != nil {
-		return nil, remoting.Errorf(remoting.IOExceptionClass, "footman: the URL can't be read: %v", err)
+		return nil, remoting.Errorf(remoting.IOExceptionClass, "footman: a request for %s can't be made", shown)
 	}
 	// Or the transport would ask for gzip and unpack a .tar.gz on the way.
 	req.Header.Set("Accept-Encoding", "identity")
@@ -112,9 +131,9 @@ func (a *Agent) get(ctx context.Context, location string) (io.ReadCloser, error)
 	}
 	resp.Body.Close()
 	if resp.StatusCode == http.StatusNotFound || resp.StatusCode == http.StatusGone {
-		return nil, remoting.Errorf(remoting.FileNotFoundClass, "%s", location)
+		return nil, remoting.Errorf(remoting.FileNotFoundClass, "%s", shown)
 	}
-	return nil, remoting.Errorf(remoting.IOExceptionClass, "Server returned HTTP response code: %d for URL: %s", resp.StatusCode, location)
+	return nil, remoting.Errorf(remoting.IOExceptionClass, "Server returned HTTP response code: %d for URL: %s", resp.StatusCode, shown)
 }
 
 // httpError drops the URL, which may hold a password, from the errors of
@@ -158,7 +177,8 @@ func (a *Agent) unpack(ctx context.Context, c *callable.Call) (jser.Value, error
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	body, err := a.get(ctx, location)
+	shown := shownURL(location, true)
+	body, err := a.get(ctx, location, shown)
 	if err != nil {
 		return nil, err
 	}
@@ -176,7 +196,7 @@ func (a *Agent) unpack(ctx context.Context, c *callable.Call) (jser.Value, error
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	x := remoting.Errorf(remoting.IOExceptionClass, "Failed to unpack %s (%d bytes read)", location, in.n)
+	x := remoting.Errorf(remoting.IOExceptionClass, "Failed to unpack %s (%d bytes read)", shown, in.n)
 	x.Cause = asException(archiveError(err))
 	return nil, x
 }
@@ -216,10 +236,11 @@ func (a *Agent) copyURL(ctx context.Context, c *callable.Call) (jser.Value, erro
 	if err := mkdirs(filepath.Dir(c.Path)); err != nil {
 		return nil, err
 	}
+	shown := shownURL(location, false)
 	var err error
 	for try := 1; ; try++ {
 		var sum []byte
-		if sum, err = a.download(ctx, location, c.Path); err == nil {
+		if sum, err = a.download(ctx, location, shown, c.Path); err == nil {
 			return jser.ByteArray(sum), nil
 		}
 		if _, local := fileOf(err); local || try == downloadTries || ctx.Err() != nil {
@@ -229,16 +250,18 @@ func (a *Agent) copyURL(ctx context.Context, c *callable.Call) (jser.Value, erro
 			return nil, err
 		}
 	}
-	where, _, _ := strings.Cut(location, "?")
-	x := remoting.Errorf(remoting.IOExceptionClass, "Failed to download %s to %s", where, c.Path)
-	x.Cause = asException(remoting.Errorf(remoting.IOExceptionClass, "%s", strings.ReplaceAll(err.Error(), location, where)))
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	x := remoting.Errorf(remoting.IOExceptionClass, "Failed to download %s to %s", shown, c.Path)
+	x.Cause = asException(err)
 	return nil, x
 }
 
 const downloadTries = 3
 
-func (a *Agent) download(ctx context.Context, location, path string) (sum []byte, err error) {
-	body, err := a.get(ctx, location)
+func (a *Agent) download(ctx context.Context, location, shown, path string) (sum []byte, err error) {
+	body, err := a.get(ctx, location, shown)
 	if err != nil {
 		return nil, err
 	}

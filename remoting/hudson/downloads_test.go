@@ -86,6 +86,9 @@ func TestUnpack(t *testing.T) {
 		require.ErrorContains(t, err, strings.ReplaceAll(c.want, "BASE", srv.URL))
 		require.NoFileExists(t, filepath.Join(filepath.Dir(to), "evil"))
 	}
+	err := unpack(strings.Replace(srv.URL, "http://", "http://me:SECRET@", 1)+"/page.tgz", t.TempDir())
+	require.ErrorContains(t, err, "Failed to unpack http://me:xxxxx@127")
+	require.NotContains(t, err.Error(), "SECRET")
 	file := filepath.Join(t.TempDir(), "t.zip")
 	require.NoError(t, os.WriteFile(file, zipped(t, "f", "x"), 0o644))
 	require.NoError(t, unpack("file:"+file, t.TempDir()))

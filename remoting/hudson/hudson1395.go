@@ -262,11 +262,13 @@ func hudsonCopy(ctx context.Context, c *callable.Call) (jser.Value, error) {
 	if _, err := os.Stat(c.Path); err != nil {
 		return jser.Integer(0), nil
 	}
-	v := copyVisitor{dest: to}
-	if err := hudsonGlob(c, "fileMask", "excludes").Scan(ctx, c.Path, followLinks{&v}); err != nil {
-		return nil, archiveError(err)
+	n, err := copyScanned(ctx, to, nil, func(v ant.Visitor) error {
+		return hudsonGlob(c, "fileMask", "excludes").Scan(ctx, c.Path, followLinks{v})
+	})
+	if err != nil {
+		return nil, err
 	}
-	return jser.Integer(v.count), nil
+	return jser.Integer(n), nil
 }
 
 // hudsonScanner reads a DirScanner of that time.

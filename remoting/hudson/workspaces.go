@@ -15,7 +15,7 @@ import (
 // registerWorkspaces adds the bookkeeping of workspaces.
 func registerWorkspaces(t *callable.Table) {
 	t.Register(
-		callable.Entry{Class: "jenkins.branch.WorkspaceLocatorImpl$WriteAtomic", Fields: []string{"text"}, Source: "branch-api 2.0.21", Run: writeAtomic},
+		callable.Entry{Class: "jenkins.branch.WorkspaceLocatorImpl$WriteAtomic", Fields: []string{"text"}, Source: "branch-api 2.1044", Run: writeAtomic},
 		callable.Entry{Class: "hudson.model.WorkspaceCleanupThread$CleanupOldWorkspaces", Fields: []string{"retentionInDays", "retainForDays"},
 			Source: "core", Run: cleanWorkspaces},
 	)
@@ -51,7 +51,7 @@ func writeAtomic(_ context.Context, c *callable.Call) (jser.Value, error) {
 // behind it, that nobody has changed for so many days.
 func cleanWorkspaces(ctx context.Context, c *callable.Call) (jser.Value, error) {
 	days := max(c.Object.Int("retentionInDays"), c.Object.Int("retainForDays"))
-	limit := time.Now().Add(-time.Duration(days) * 24 * time.Hour)
+	limit := time.Now().AddDate(0, 0, -int(days))
 	parent, base := filepath.Split(filepath.Clean(c.Path))
 	for _, n := range readNames(parent) {
 		if n != base && !strings.HasPrefix(n, base+"@") { // WorkspaceList.COMBINATOR
