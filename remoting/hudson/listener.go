@@ -53,6 +53,7 @@ var listenerFields = map[string][]string{
 	newlineListener:                     {"delegate"},
 	decoratedListener:                   {"delegate", "decorators"},
 	mergedDecorator:                     {"original", "subsequent"},
+	mergedFilter:                        {"original", "subsequent"},
 	filterDecorator:                     {"filter"},
 	filterDecoratorV1:                   {"filter"},
 	stampDecorator:                      {},
@@ -85,6 +86,7 @@ const (
 	decoratedListener = "org.jenkinsci.plugins.workflow.log.TaskListenerDecorator$DecoratedTaskListener"
 	newlineListener   = "org.jenkinsci.plugins.workflow.steps.durable_task.DurableTaskStep$Execution$NewlineSafeTaskListener"
 	mergedDecorator   = "org.jenkinsci.plugins.workflow.log.TaskListenerDecorator$MergedTaskListenerDecorator"
+	mergedFilter      = "org.jenkinsci.plugins.workflow.steps.BodyInvoker$MergedFilter"
 	filterDecorator   = "org.jenkinsci.plugins.workflow.log.TaskListenerDecorator$ConsoleLogFilterAdapter"
 	filterDecoratorV1 = "org.jenkinsci.plugins.workflow.log.TaskListenerDecorator$ConsoleLogFilterImpl"
 	secretFilter      = "org.jenkinsci.plugins.credentialsbinding.impl.BindingStep$Filter"
@@ -201,6 +203,20 @@ func (l *listener) decorate(ds []jser.Value, depth int) error {
 			if o = o.Obj("filter"); o == nil {
 				return errors.New("a log decorator without a filter")
 			}
+			if o.Class.Name == mergedFilter {
+				if err := l.decorate([]jser.Value{o}, depth-1); err != nil {
+					return err
+				}
+				continue
+			}
+		case mergedFilter: // the other way round than mergedDecorator
+			if err := knownFields(o); err != nil {
+				return err
+			}
+			if err := l.decorate([]jser.Value{o.Get("original"), o.Get("subsequent")}, depth-1); err != nil {
+				return err
+			}
+			continue
 		}
 		parse := decorators[o.Class.Name]
 		if parse == nil {

@@ -282,14 +282,18 @@ func TestTee(t *testing.T) {
 	filter := jser.Custom(teeFilter, 1, nil, jser.Prim("transferredToRemote", 'Z'), jser.Ref("f", "hudson.FilePath"))
 	tee := &jser.Object{Class: filter, Data: []jser.ClassData{{Desc: filter, Values: []jser.Value{true, remotePath(dir + "/tee.log")},
 		Extra: []jser.Value{r.stream(file)}}}}
-	listener := decorated(plainListener(r.stream(log), nil), fields(filterDecorator, "filter", tee), maskFilter(`\Qhush\E`))
-	_, err := r.untar(untarIt, newSink(), dir+"/tee.log", dir+"/hush", "keepPermissions", false)
-	require.NoError(t, err)
-	args := []any{"allowExtractionOutsideDestination", false, "destination", remotePath(dir + "/hush"), "listener", listener}
-	r.must(onPath(fields(utilityPackage+testsT, args...), dir+"/tee.log"))
-	require.Equal(t, "Checking 7 bytes in "+dir+"/tee.log\n", log.String())
+	merged := fields(mergedFilter, "original", tee, "subsequent", maskFilter(`\Qhush\E`).Obj("filter"))
+	listener := decorated(plainListener(r.stream(log), nil), fields(filterDecorator, "filter", merged))
+	put(t, dir, "hush.tar", "")
+	args := []any{"allowExtractionOutsideDestination", false, "destination", remotePath(dir), "listener", listener}
+	r.must(onPath(fields(utilityPackage+testsT, args...), dir+"/hush.tar"))
+	require.Equal(t, "Checking 0 bytes in "+dir+"/****.tar\n", log.String())
 	require.Equal(t, log.String(), file.String())
 
+	// what is not understood in a merged filter is refused as a whole
+	_, err := parseListener(decorated(plainListener(remoting.OutputStream(1), nil), fields(filterDecorator, "filter",
+		fields(mergedFilter, "original", tee, "subsequent", fields("org.example.Filter")))))
+	require.ErrorContains(t, err, "org.example.Filter")
 	// without its stream it is not understood
 	tee.Data[0].Extra = nil
 	_, err = parseListener(decorated(plainListener(remoting.OutputStream(1), nil), fields(filterDecorator, "filter", tee)))
