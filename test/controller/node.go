@@ -78,7 +78,7 @@ func (n *Node) Stats() Stats {
 const staleWait = 15 * time.Second
 
 // admit decides about a new connection, as DefaultJnlpSlaveReceiver does, and
-// returns its cookie. When it did not fail, admitted must follow.
+// returns its cookie. When it did not fail, connected or admitted must follow.
 func (n *Node) admit(ctx context.Context, cookie string) (string, error) {
 	if cookie != "" {
 		if _, err := hex.DecodeString(cookie); err != nil {
@@ -86,23 +86,25 @@ func (n *Node) admit(ctx context.Context, cookie string) (string, error) {
 		}
 	}
 	refused := fmt.Errorf(textConnected, n.name)
-	n.mu.Lock()
-	if n.pending {
-		n.mu.Unlock()
+	wait, cancel := context.WithTimeout(ctx, staleWait)
+	defer cancel()
+	var old *conn
+	taken := false
+	// Another one may be between its admission and its first command.
+	if err := n.await(wait, func() bool {
+		if n.pending {
+			return false
+		}
+		old = n.conn
+		taken = old != nil && (cookie == "" || cookie != old.cookie)
+		n.pending = !taken
+		return true
+	}); err != nil || taken {
 		return "", refused
 	}
-	old := n.conn
-	if old != nil && (cookie == "" || cookie != old.cookie) {
-		n.mu.Unlock()
-		return "", refused
-	}
-	n.pending = true
-	n.mu.Unlock()
 	if old != nil {
 		n.c.log.Info("the agent is back; ending its old connection", "node", n.name)
 		old.link.drop()
-		wait, cancel := context.WithTimeout(ctx, staleWait)
-		defer cancel()
 		if err := n.await(wait, func() bool { return n.conn != old }); err != nil {
 			n.admitted()
 			return "", refused
@@ -114,11 +116,8 @@ func (n *Node) admit(ctx context.Context, cookie string) (string, error) {
 	return cookie, nil
 }
 
-func (n *Node) admitted() {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.pending = false
-}
+// admitted ends an admission that came to nothing.
+func (n *Node) admitted() { n.change(func() { n.pending = false }) }
 
 // connected serves a connection until it ends.
 func (n *Node) connected(l link, traffic *counters, protocol, cookie string) {
@@ -127,6 +126,7 @@ func (n *Node) connected(l link, traffic *counters, protocol, cookie string) {
 	n.c.mu.Lock()
 	if n.c.closed {
 		n.c.mu.Unlock()
+		n.admitted()
 		c.end(errors.New("the controller is closed"))
 		return
 	}

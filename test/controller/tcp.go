@@ -125,7 +125,12 @@ func (c *Controller) serveTCP(s net.Conn) error {
 		}
 		return err
 	}
-	defer n.admitted()
+	handedOver := false
+	defer func() {
+		if !handedOver {
+			n.admitted()
+		}
+	}()
 	if err := writeUTF(t, "OK"); err != nil {
 		return err
 	}
@@ -139,6 +144,7 @@ func (c *Controller) serveTCP(s net.Conn) error {
 		return err
 	}
 	_ = s.SetDeadline(time.Time{})
+	handedOver = true
 	traffic := &counters{}
 	n.connected(newTCPLink(t, s, traffic), traffic, "JNLP4-connect", cookie)
 	return nil

@@ -47,7 +47,6 @@ func (c *Controller) wsAgents(rw http.ResponseWriter, r *http.Request) {
 		errorPage(rw, http.StatusBadRequest, err.Error())
 		return
 	}
-	defer n.admitted()
 	up := websocket.Upgrader{ReadBufferSize: 16 << 10, WriteBufferSize: 16 << 10, CheckOrigin: func(*http.Request) bool { return true }}
 	ws, err := up.Upgrade(rw, r, http.Header{
 		wire.CapabilityHeader:        {c.capability().Base64()},
@@ -55,6 +54,7 @@ func (c *Controller) wsAgents(rw http.ResponseWriter, r *http.Request) {
 		"Connection-Cookie":          {cookie},
 	})
 	if err != nil {
+		n.admitted()
 		return // Upgrade has answered
 	}
 	traffic := &counters{}
