@@ -9,6 +9,8 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime"
+	"runtime/debug"
 	"strings"
 	"syscall"
 	"time"
@@ -33,19 +35,20 @@ import (
 const supervisedEnv = "FOOTMAN_SUPERVISED"
 
 // Restarts are for accidents: an agent that keeps crashing takes the container
-// down with it.
+// down with it. The first restart is quick, for a build waits.
 const (
-	restartDelay  = 50 * time.Millisecond
-	restartWindow = time.Minute
-	restartLimit  = 10 // within restartWindow
+	restartDelay    = 20 * time.Millisecond // doubled with each accident within restartWindow
+	maxRestartDelay = time.Second
+	restartWindow   = time.Minute
+	restartLimit    = 10 // within restartWindow
 )
 
 // supervisor runs and watches one agent.
 type supervisor struct {
-	argv   []string
-	log    *slog.Logger
-	cookie string
-	starts []time.Time
+	argv    []string
+	log     *slog.Logger
+	cookie  string
+	crashes []time.Time
 }
 
 // supervise runs argv as the agent until it ends for good, and returns its
@@ -62,6 +65,9 @@ func supervise(argv []string, log *slog.Logger) int {
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2)
 	defer signal.Stop(signals)
+	// What the supervisor needs from now on is a few kilobytes.
+	debug.SetGCPercent(10)
+	debug.FreeOSMemory()
 	stopping := false
 	for {
 		state, err := s.run(signals, &stopping)
@@ -73,12 +79,32 @@ func supervise(argv []string, log *slog.Logger) int {
 		if !crashed || stopping {
 			return code
 		}
-		if s.tooMany(time.Now()) {
+		delay, ok := s.crashed(time.Now())
+		if !ok {
 			log.Error("the agent keeps crashing; giving up", "crashes", restartLimit, "within", restartWindow)
 			return code
 		}
-		log.Warn("the agent ended unexpectedly; starting it again", "status", state.String(), "out of memory", oomKilled(state))
-		time.Sleep(restartDelay)
+		log.Warn("the agent ended unexpectedly; starting it again", "status", state.String(), "out of memory", oomKilled(state), "in", delay)
+		if s.stopped(signals, delay) {
+			return exitOK // it was idle, in a way
+		}
+	}
+}
+
+// stopped waits before a restart, and reports whether it is not wanted any
+// more.
+func (s *supervisor) stopped(signals <-chan os.Signal, delay time.Duration) bool {
+	t := time.NewTimer(delay)
+	defer t.Stop()
+	for {
+		select {
+		case sig := <-signals:
+			if sig == syscall.SIGTERM || sig == syscall.SIGINT {
+				return true
+			}
+		case <-t.C:
+			return false
+		}
 	}
 }
 
@@ -99,12 +125,24 @@ func oomKilled(state *os.ProcessState) bool {
 	return ok && err == nil && ws.Signaled() && ws.Signal() == syscall.SIGKILL && m.OOMKills > 0
 }
 
-func (s *supervisor) tooMany(now time.Time) bool {
-	for len(s.starts) > 0 && now.Sub(s.starts[0]) > restartWindow {
-		s.starts = s.starts[1:]
+// crashed notes an accident. It returns how long to wait before the restart,
+// and false when there were too many.
+func (s *supervisor) crashed(now time.Time) (time.Duration, bool) {
+	for len(s.crashes) > 0 && now.Sub(s.crashes[0]) > restartWindow {
+		s.crashes = s.crashes[1:]
 	}
-	s.starts = append(s.starts, now)
-	return len(s.starts) > restartLimit
+	n := len(s.crashes)
+	s.crashes = append(s.crashes, now)
+	return min(restartDelay<<n, maxRestartDelay), n < restartLimit
+}
+
+// ownProgram is this program for os.StartProcess, also when its file has been
+// deleted or replaced since.
+func ownProgram() (string, error) {
+	if runtime.GOOS == "linux" {
+		return "/proc/self/exe", nil
+	}
+	return os.Executable()
 }
 
 // run starts the agent once and waits for its end.
@@ -118,7 +156,7 @@ func (s *supervisor) run(signals <-chan os.Signal, stopping *bool) (*os.ProcessS
 		return nil, errors.Join(err, toChild.Close(), give.Close())
 	}
 	defer take.Close()
-	exe, err := os.Executable()
+	exe, err := ownProgram()
 	if err != nil {
 		return nil, err
 	}
