@@ -44,8 +44,8 @@ type Router struct {
 }
 
 // New makes the router of an agent with that work directory: the volume is what
-// hold.FindPlace says, so FOOTMAN_WORK overrides it. The token is made at once,
-// so that holds that run as root know whom to let in.
+// hold.FindPlace says, so FOOTMAN_WORK overrides it. The token is made at once
+// where there are holds, so that those that run as root know whom to let in.
 func New(workDir string, environ []string, log *slog.Logger) (*Router, error) {
 	p := hold.Place{Root: workDir}
 	if r := os.Getenv("FOOTMAN_WORK"); r != "" || workDir == "" {
@@ -61,7 +61,10 @@ func New(workDir string, environ []string, log *slog.Logger) (*Router, error) {
 	if r.Log == nil {
 		r.Log = slog.New(slog.DiscardHandler)
 	}
-	return r, p.EnsureToken()
+	if st, err := os.Stat(p.Dir()); err == nil && st.IsDir() {
+		return r, p.EnsureToken()
+	}
+	return r, nil // a machine without pods gets no directory; Start makes it
 }
 
 // Target is the container that spec names, "" for our own.

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // The token is the pod's: whoever can read it may run commands in its
@@ -90,3 +91,15 @@ func (p Place) EnsureToken() error {
 }
 
 func (p Place) tokenFile() string { return filepath.Join(p.Dir(), "token") }
+
+// prepareToken makes the token where holds are, if there is none; it reports
+// whether the token is so new that holds may not have seen it. Errors come up
+// again when the token is read.
+func (p Place) prepareToken() (fresh bool) {
+	if st, err := os.Stat(p.Dir()); err != nil || !st.IsDir() {
+		return false
+	}
+	_ = p.EnsureToken()
+	st, err := os.Lstat(p.tokenFile())
+	return err == nil && time.Since(st.ModTime()) < admitTime
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"time"
 )
@@ -152,8 +153,10 @@ func (c *conn) send(t frameType, parts ...[]byte) error {
 	_ = c.SetWriteDeadline(time.Now().Add(writeTimeout))
 	if _, err := c.Write(c.buf); err != nil {
 		c.err = err
-		c.Close() // half a frame may be out
-		return err
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			c.Close() // half a frame is out
+		}
+		return err // otherwise what the other end has still sent may be read
 	}
 	if cap(c.buf) > 2*maxData {
 		c.buf = nil

@@ -132,6 +132,13 @@ func (p Place) readInfo(name string) (i Info, err error) {
 	return i, err
 }
 
+// admits tells whether the hold may let in another user yet: it can when it runs
+// as root.
+func (p Place) admits(name string) bool {
+	i, err := p.readInfo(name)
+	return err == nil && i.Uid == 0
+}
+
 // Names lists the containers that have listened here, sorted.
 func (p Place) Names() []string {
 	entries, _ := os.ReadDir(p.Dir()) // none is no names

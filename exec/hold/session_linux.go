@@ -29,11 +29,12 @@ type session struct {
 	outs   [streams]*outflow // streamOut, streamErr
 	stdin  *inflow           // nil without an input
 	detach bool
-	over   atomic.Bool // the exit is sent, or the caller has gone
+	over   atomic.Bool   // the exit is sent, or the caller has gone
+	ready  chan struct{} // closed when output may be sent
 }
 
 func newSession(h *Hold, c net.Conn) *session {
-	return &session{h: h, c: &conn{Conn: c}, r: bufio.NewReaderSize(c, 4<<10)}
+	return &session{h: h, c: &conn{Conn: c}, r: bufio.NewReaderSize(c, 4<<10), ready: make(chan struct{})}
 }
 
 func (s *session) run(ctx context.Context) {
@@ -188,6 +189,7 @@ type out struct {
 }
 
 func (w out) Write(b []byte) (int, error) {
+	<-w.s.ready // a command may print before its start is told
 	n, err := w.o.Write(b)
 	if err != nil && w.s.detach && w.s.over.Load() {
 		return len(b), nil // nobody listens any more, and the command is to run on
@@ -222,6 +224,7 @@ func (s *session) command(ctx context.Context, cmd Command) error {
 	if err := s.c.sendRecords(frameStarted, rs); err != nil {
 		s.gone(err)
 	}
+	close(s.ready)
 	var wg sync.WaitGroup
 	if in := run.StdinPipe(); in != nil {
 		s.stdin = newInflow(s.c, streamIn)
@@ -247,9 +250,21 @@ func (s *session) command(ctx context.Context, cmd Command) error {
 	if !run.Leaked() || !s.detach {
 		run.close()
 	}
-	s.c.Close()
+	s.linger()
 	<-lost // or the second value of await's
 	return err
+}
+
+// lingerTime is how long the caller may take to hang up after the exit.
+const lingerTime = 5 * time.Second
+
+// linger lets the caller hang up: what it still sends would turn into an error
+// there before it has read the exit.
+func (s *session) linger() {
+	_ = s.c.SetReadDeadline(time.Now().Add(lingerTime))
+	if u, ok := s.c.Conn.(*net.UnixConn); ok {
+		_ = u.CloseWrite()
+	}
 }
 
 // gone ends all writing to the caller.
