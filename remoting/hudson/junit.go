@@ -24,11 +24,11 @@ func registerJUnit(t *callable.Table) {
 	const parser = "hudson.tasks.junit.JUnitParser$"
 	common := []string{"testResults", "nowMaster", "allowEmptyResults", "keepLongStdio", "pipelineTestDetails", "listener"}
 	t.Register(
-		callable.Entry{Class: parser + "DirectParseResultCallable", Source: "junit 1.30", Accepts: acceptsParse, Run: parseReports,
+		callable.Entry{Class: parser + "DirectParseResultCallable", Source: "junit 1.32", Accepts: acceptsParse, Run: parseReports,
 			Fields: append([]string{"buildStartTimeInMillis", "buildTimeInMillis", "buildTime", "stdioRetention", "keepProperties",
 				"keepTestNames", "skipOldReports"}, common...)},
-		// Until 1.30 (2020-08); old reports are always skipped.
-		callable.Entry{Class: parser + "ParseResultCallable", Source: "junit 1.0 to 1.30", Accepts: acceptsParse, Run: parseReports,
+		// Until 2020-08; old reports are always skipped.
+		callable.Entry{Class: parser + "ParseResultCallable", Source: "junit 1.0 to 1.40", Accepts: acceptsParse, Run: parseReports,
 			Fields: append([]string{"buildTime"}, common...)},
 	)
 }

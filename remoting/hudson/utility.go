@@ -38,15 +38,15 @@ func registerUtility(t *callable.Table, a *Agent) {
 			Fields: append(fs, "destination", "allowExtractionOutsideDestination")})
 	}
 	register("zip.ZipStepExecution$ZipItFileCallable", "", packTree, nil, "glob", "exclude", "overwrite", "defaultExcludes")
-	register("tar.TarStepExecution$TarItFileCallable", " 2.7.0", packTree, nil, "glob", "exclude", "overwrite", "defaultExcludes", "compress")
+	register("tar.TarStepExecution$TarItFileCallable", " 2.11.0", packTree, nil, "glob", "exclude", "overwrite", "defaultExcludes", "compress")
 	register("zip.UnZipStepExecution$UnZipFileCallable", "", a.unzipStep, knownListener, "listener", "glob", "read", "quiet", "charset")
 	register("zip.UnZipStepExecution$TestZipFileCallable", "", testZip, knownListener, "listener")
-	register("tar.UnTarStepExecution$UnTarFileCallable", " 2.7.0", a.untarStep, knownListener, "listener", "glob", "quiet", "keepPermissions")
-	register("tar.UnTarStepExecution$TestTarFileCallable", " 2.7.0", testTar, knownListener, "listener")
-	register("fs.ComputeHashCallable", " 2.8.0", computeHash, nil, "hashAlgorithm")
-	register("fs.FileSha1Step$ExecutionImpl$ComputeSha1", " 1.5 to 2.7", computeHash, nil)
-	register("fs.TeeStep$CreateRemoteStreamCallable", " 2.9.0", appendStream, nil)
-	register("fs.TeeStep$1", " to 2.8.0", appendStream, nil) // the only anonymous class of the step
+	register("tar.UnTarStepExecution$UnTarFileCallable", " 2.11.0", a.untarStep, knownListener, "listener", "glob", "quiet", "keepPermissions")
+	register("tar.UnTarStepExecution$TestTarFileCallable", " 2.11.0", testTar, knownListener, "listener")
+	register("fs.ComputeHashCallable", " 2.9.0", computeHash, nil, "hashAlgorithm")
+	register("fs.FileSha1Step$ExecutionImpl$ComputeSha1", " 1.5 to 2.8", computeHash, nil)
+	register("fs.TeeStep$CreateRemoteStreamCallable", " 2.17.0", appendStream, nil)
+	register("fs.TeeStep$1", " 2.0 to 2.16", appendStream, nil) // the only anonymous class of the step
 }
 
 // knownListener refuses a callable whose field listener would print in a way
