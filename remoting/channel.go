@@ -177,6 +177,13 @@ func (c *Channel) Context() context.Context { return c.ctx }
 // Config is how the channel was made, with defaults filled in.
 func (c *Channel) Config() Config { return c.cfg }
 
+// Requests is how many requests of the controller run now.
+func (c *Channel) Requests() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.running)
+}
+
 // Stats returns the counters of the channel.
 func (c *Channel) Stats() *Stats { return &c.stats }
 

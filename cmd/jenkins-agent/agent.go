@@ -79,6 +79,7 @@ type agent struct {
 	protocol atomic.Pointer[string]
 	http     *http.Client // with the proxy and the CAs of the options
 	builds   *hudson.Agent
+	channel  func() *remoting.Channel // of the current connection, or nil
 }
 
 // table is what the agent executes; leave is called when the controller wants
@@ -122,6 +123,7 @@ func (a *agent) connect(ctx context.Context) error {
 		engine.PermanentGrace = -1
 	}
 	engine.Channel = remoting.Config{Handler: withCompanion(a.table(engine.Leave), companion), Relay: companion, Log: a.log}
+	a.channel = engine.Current
 	ctx, stop := a.stopOnSignal(ctx)
 	defer stop()
 	a.log.Info("Setting up agent: " + a.o.name)
@@ -184,6 +186,8 @@ func (a *agent) serveStdio(ctx context.Context) error {
 	}
 	defer companion.Close()
 	handler := withCompanion(a.table(func() {}), companion)
+	var current atomic.Pointer[remoting.Channel]
+	a.channel = current.Load
 	ctx, stop := a.stopOnSignal(ctx)
 	defer stop()
 	conn, err := s.Dial(ctx)
@@ -198,6 +202,7 @@ func (a *agent) serveStdio(ctx context.Context) error {
 	peer := conn.RemoteCapability()
 	ch := remoting.NewChannel(conn, remoting.Config{Handler: handler, Relay: companion, Log: a.log,
 		UserResponses: !peer.Has(wire.CapProxyExceptionFallback), NoThrottling: !peer.Has(wire.CapPipeThrottling)})
+	current.Store(ch)
 	companion.Attach(ch)
 	a.prefetch(companion, ch)
 	defer context.AfterFunc(ctx, func() {

@@ -7,6 +7,8 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+
+	"github.com/footman-ci/footman/remoting"
 )
 
 // Leaving well:
@@ -22,8 +24,12 @@ var errSignalled = errors.New("stopped by a signal")
 const (
 	// byeTime is how long the controller has to answer a CloseCommand.
 	byeTime = 500 * time.Millisecond
-	// settleTime lets the answers of processes that just ended get out.
-	settleTime = 200 * time.Millisecond
+	// After the last process of a build the controller has more to ask:
+	// artifacts, leftover processes. The agent leaves when nothing was asked for
+	// settleQuiet, and at the latest after settleTime when nothing is being
+	// answered.
+	settleQuiet = 400 * time.Millisecond
+	settleTime  = 3 * time.Second
 	// killedTime is how long processes have that were cut off: they are asked
 	// to end, and killed 5 s later.
 	killedTime = 6 * time.Second
@@ -38,8 +44,9 @@ func (a *agent) stopOnSignal(ctx context.Context) (context.Context, func()) {
 	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
 	done := make(chan struct{})
 	go func() {
-		var drained <-chan time.Time
+		var drained, tick <-chan time.Time
 		var idle <-chan struct{}
+		var rest settling
 		stopping := false
 		for {
 			select {
@@ -60,9 +67,17 @@ func (a *agent) stopOnSignal(ctx context.Context) (context.Context, func()) {
 				defer t.Stop()
 				drained, idle = t.C, a.builds.Idle()
 			case <-idle:
-				idle, drained = nil, time.After(settleTime)
+				idle = nil
+				t := time.NewTicker(settleQuiet / 10)
+				defer t.Stop()
+				tick, rest = t.C, settling{began: time.Now()}
+			case now := <-tick:
+				if rest.over(now, a.channel()) {
+					tick, drained = nil, nil
+					cancel(errSignalled)
+				}
 			case <-drained:
-				drained = nil
+				tick, drained = nil, nil
 				if n := a.builds.Running(); n > 0 {
 					a.log.Warn("Stopping although processes of builds run", "running", n)
 				}
@@ -77,6 +92,27 @@ func (a *agent) stopOnSignal(ctx context.Context) (context.Context, func()) {
 		close(done)
 		cancel(nil)
 	}
+}
+
+// settling watches a channel on which a build is being finished.
+type settling struct {
+	began, moved time.Time
+	commands     int64
+}
+
+// over reports that nobody wants anything any more.
+func (s *settling) over(now time.Time, ch *remoting.Channel) bool {
+	if ch == nil {
+		return now.Sub(s.began) > settleTime // it may come back
+	}
+	if n := ch.Stats().CommandsIn.Load(); n != s.commands || s.moved.IsZero() {
+		s.commands, s.moved = n, now
+	}
+	if ch.Requests() > 0 {
+		s.moved = now
+		return false
+	}
+	return now.Sub(s.moved) >= settleQuiet || now.Sub(s.began) >= settleTime
 }
 
 // awaitKilled waits for the processes that the end of the connection kills.
