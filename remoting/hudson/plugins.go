@@ -8,4 +8,5 @@ func registerPlugins(t *callable.Table, a *Agent) {
 	registerUtility(t, a)
 	registerCleanup(t, a)
 	registerTools(t, a)
+	registerNodePlugins(t, a)
 }
