@@ -99,7 +99,9 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 		HideHelp:               true, // -help is one of agentFlags
 		HideVersion:            true,
 		UseShortOptionHandling: false,
-		ExitErrHandler:         func(*cli.Context, error) {},
+		// a comma is part of a header or a URL
+		DisableSliceFlagSeparator: true,
+		ExitErrHandler:            func(*cli.Context, error) {},
 		OnUsageError: func(_ *cli.Context, err error, _ bool) error {
 			return usagef("%v; see 'jenkins-agent -help'", err)
 		},

@@ -43,7 +43,7 @@ func TestEveryOption(t *testing.T) {
 		"positional":            {nil, "0a n -url http://a/", func(o options) bool { return o.secret == "0a" && o.name == "n" }},
 		"several URLs":          {tcp, "-url http://b/", func(o options) bool { return len(o.urls) == 2 && o.urls[1] == "http://b/" }},
 		"webSocket":             {ws, "", func(o options) bool { return o.webSocket }},
-		"webSocketHeader":       {ws, "-webSocketHeader A=b -webSocketHeader C=d=e", func(o options) bool { return o.headers.Get("A") == "b" && o.headers.Get("C") == "d=e" }},
+		"webSocketHeader":       {ws, "-webSocketHeader A=b,c -webSocketHeader C=d=e", func(o options) bool { return o.headers.Get("A") == "b,c" && o.headers.Get("C") == "d=e" }},
 		"tunnel":                {tcp, "-tunnel :5", func(o options) bool { return o.tunnel == ":5" }},
 		"direct":                {direct, "", func(o options) bool { return o.direct == "h:1" && o.instanceIdentity == "MII=" }},
 		"directConnection":      {nil, "-directConnection h:1 -instanceIdentity M -secret 0a -name n", func(o options) bool { return o.direct == "h:1" }},
