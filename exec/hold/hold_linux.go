@@ -134,12 +134,12 @@ func (h *Hold) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	wg.Go(func() { server.serve(ctx) })
+	wg.Go(func() { h.watchMemory(ctx) })
 	if h.ContainerWork != "" {
 		files := newFiles(h)
 		wg.Go(func() { files.run(ctx) })
 	}
-	wg.Go(func() { h.watchMemory(ctx) })
+	wg.Go(func() { server.serve(ctx) }) // last: whoever gets an answer finds all of us
 	h.Log.Info("holding", "container", h.Name, "pid", os.Getpid(), "user", identity(), "socket", h.Place.socket(h.Name))
 	sig := h.awaitStop(ctx, signals)
 	busy := h.stop(signals)

@@ -31,6 +31,12 @@ type step struct {
 // what the plugin sends, with every $ doubled.
 func newStep(r *rig, script string, capture bool) *step {
 	r.t.Helper()
+	return newStepIn(r, script, capture, nil)
+}
+
+// newStepIn is newStep with more variables.
+func newStepIn(r *rig, script string, capture bool, env []string) *step {
+	r.t.Helper()
 	ws := r.t.TempDir()
 	s := &step{r: r, dir: ws + "@tmp/durable-12345678", cookie: fmt.Sprintf("durable-%d-%x", os.Getpid(), time.Now().UnixNano())}
 	r.t.Cleanup(func() { _ = os.RemoveAll(ws + "@tmp") })
@@ -48,7 +54,7 @@ func newStep(r *rig, script string, capture bool) *step {
 		"jsc=" + s.cookie + "; JENKINS_SERVER_COOKIE=$$jsc " + shell + " 'DIR/script.sh.copy' " + target +
 		"; echo $$? > 'DIR/jenkins-result.txt.tmp'; mv 'DIR/jenkins-result.txt.tmp' 'DIR/jenkins-result.txt'; wait) >&- 2>&- &"
 	r.start(launch{cmd: []string{"nohup", "sh", "-c", strings.ReplaceAll(line, "DIR", s.dir)}, dir: ws, revOut: true, revErr: true,
-		env: []string{"JENKINS_SERVER_COOKIE=please-do-not-kill-me", "CLASSPATH=", "WORKSPACE=" + ws}})
+		env: append([]string{"JENKINS_SERVER_COOKIE=please-do-not-kill-me", "CLASSPATH=", "WORKSPACE=" + ws}, env...)})
 	return s
 }
 
