@@ -146,6 +146,9 @@ func (c *Channel) Serve(ctx context.Context) error {
 		}
 		c.stats.CommandsIn.Add(1)
 		c.stats.BytesIn.Add(int64(len(b)))
+		if c.hot(b) {
+			continue
+		}
 		cmd, err := parseCommand(b, c.cfg.Limits)
 		if err != nil {
 			// As the official agent does: one unreadable command is not the end

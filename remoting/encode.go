@@ -59,6 +59,7 @@ var (
 type template struct {
 	prefix []byte // up to and without the length of a trailing byte[], if there is one
 	at     []int  // offsets of the ints
+	bytes  bool   // a byte[] is last
 }
 
 // mark0 is the first of the values that stand for ints while a template is
@@ -70,7 +71,7 @@ func newTemplate(ints int, trailingBytes bool, o *jser.Object) template {
 	if err != nil {
 		panic(err) // our own constants
 	}
-	t := template{prefix: b}
+	t := template{prefix: b, bytes: trailingBytes}
 	if trailingBytes {
 		t.prefix = b[:len(b)-4]
 	}
@@ -87,6 +88,33 @@ func (t *template) append(dst []byte, ints ...int32) []byte {
 		binary.BigEndian.PutUint32(dst[at+t.at[i]:], uint32(v))
 	}
 	return dst
+}
+
+// match reads the ints, and what follows a trailing length, out of a command
+// that is byte for byte of this form. data is part of cmd.
+func (t *template) match(cmd []byte, ints []int32) (data []byte, ok bool) {
+	if len(cmd) < len(t.prefix) {
+		return nil, false
+	}
+	from := 0
+	for i, at := range t.at {
+		if !bytes.Equal(cmd[from:at], t.prefix[from:at]) {
+			return nil, false
+		}
+		ints[i] = int32(binary.BigEndian.Uint32(cmd[at:]))
+		from = at + 4
+	}
+	if !bytes.Equal(cmd[from:len(t.prefix)], t.prefix[from:]) {
+		return nil, false
+	}
+	data = cmd[len(t.prefix):]
+	if !t.bytes {
+		return nil, len(data) == 0
+	}
+	if len(data) < 4 || int64(binary.BigEndian.Uint32(data)) != int64(len(data)-4) {
+		return nil, false
+	}
+	return data[4:], true
 }
 
 func (t *template) appendBytes(dst []byte, data []byte, ints ...int32) []byte {

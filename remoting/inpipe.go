@@ -96,7 +96,8 @@ type sink interface {
 type inOp struct {
 	ioID int32
 	data []byte
-	size int // of the data, also when it was dropped
+	buf  *[]byte // where data comes from; given back when it is used up
+	size int     // of the data, also when it was dropped
 	kind byte
 	err  error // with opEOF
 }
@@ -107,6 +108,49 @@ const (
 	opEOF
 	opUnexport
 )
+
+// chunkBuffers hold the data of chunks between the reader and who takes it.
+var chunkBuffers = sync.Pool{New: func() any { b := make([]byte, 0, 16<<10); return &b }}
+
+// done gives the buffer of an operation back.
+func (op *inOp) done() {
+	if op.buf != nil {
+		chunkBuffers.Put(op.buf)
+		op.buf, op.data = nil, nil
+	}
+}
+
+// hot handles the commands of which a stream has thousands, Chunk and Ack, when
+// they have their usual form: no stack trace. It decodes no node and keeps no
+// part of b.
+func (c *Channel) hot(b []byte) bool {
+	var n [3]int32
+	if data, ok := chunkTemplate.match(b, n[:3]); ok {
+		e := c.exports.get(n[1])
+		if e == nil || e.sink == nil {
+			return false
+		}
+		op := inOp{ioID: n[0], size: len(data)}
+		if len(data) <= 64<<10 {
+			op.buf = chunkBuffers.Get().(*[]byte)
+			*op.buf = append((*op.buf)[:0], data...)
+			op.data = *op.buf
+		} else {
+			op.data = append([]byte(nil), data...)
+		}
+		e.sink.push(op)
+		return true
+	}
+	if _, ok := ackTemplate.match(b, n[:2]); ok {
+		w := c.window(n[0], false)
+		if w == nil {
+			return false
+		}
+		w.ack(int(n[1]))
+		return true
+	}
+	return false
+}
 
 func (c *Channel) pipeCommand(cmd command) {
 	o := cmd.obj
@@ -211,6 +255,7 @@ func (s *writerSink) push(op inOp) {
 		s.dead = fmt.Errorf("more than %d bytes arrived without acknowledgement", s.c.cfg.PipeBuffer)
 	}
 	if s.dead != nil && op.kind == opChunk {
+		op.done()
 		op.data = nil
 	}
 	s.c.inOps.begin(op.ioID)
@@ -238,6 +283,7 @@ func (s *writerSink) run() {
 		s.mu.Lock()
 		s.queued -= len(op.data)
 		s.mu.Unlock()
+		op.done()
 		s.c.inOps.end(op.ioID)
 	}
 }
@@ -295,7 +341,7 @@ type PipeReader struct {
 	oid  int32
 	ctx  context.Context
 	mu   sync.Mutex // guards the fields below
-	bufs [][]byte
+	bufs []inOp
 	held int
 	owed int // bytes read and not yet acknowledged
 	err  error
@@ -323,11 +369,12 @@ func (r *PipeReader) push(op inOp) {
 			r.err = fmt.Errorf("remoting: more than %d bytes of a pipe arrived without acknowledgement", r.c.cfg.PipeBuffer)
 		}
 		if r.err != nil {
+			op.done()
 			go r.c.refuseChunk(r.oid, op.size, r.err)
 			break
 		}
 		if len(op.data) > 0 {
-			r.bufs = append(r.bufs, op.data)
+			r.bufs = append(r.bufs, op)
 			r.held += len(op.data)
 		}
 	case opEOF:
@@ -391,8 +438,10 @@ func (r *PipeReader) Read(p []byte) (int, error) {
 	for {
 		r.mu.Lock()
 		if len(r.bufs) > 0 {
-			n := copy(p, r.bufs[0])
-			if r.bufs[0] = r.bufs[0][n:]; len(r.bufs[0]) == 0 {
+			n := copy(p, r.bufs[0].data)
+			if r.bufs[0].data = r.bufs[0].data[n:]; len(r.bufs[0].data) == 0 {
+				r.bufs[0].done()
+				r.bufs[0] = inOp{}
 				r.bufs = r.bufs[1:]
 			}
 			r.held -= n
