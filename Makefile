@@ -2,6 +2,8 @@
 GO      ?= go
 BIN     := bin/jenkins-agent
 LDFLAGS := -s -w
+# without the manual pages that urfave/cli could write
+TAGS    := urfave_cli_no_docs
 FUZZTIME ?= 30s
 # a real agent.jar makes `make bench` compare; without one only we are measured
 AGENT_JAR ?=
@@ -12,7 +14,7 @@ build: $(BIN)
 
 .PHONY: $(BIN)
 $(BIN):
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags="$(LDFLAGS)" -o $@ ./cmd/jenkins-agent
+	CGO_ENABLED=0 $(GO) build -tags $(TAGS) -trimpath -ldflags="$(LDFLAGS)" -o $@ ./cmd/jenkins-agent
 
 # a controller of ours and the agent, as two processes, run a small pipeline
 demo: build
