@@ -10,6 +10,7 @@ import (
 	"os"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -71,6 +72,10 @@ func runAgent(c *cli.Context) error {
 	return a.serveStdio(c.Context)
 }
 
+// settled is when a node that came online has been through what the controller
+// asks then, the monitors after 5 s included.
+const settled = 8 * time.Second
+
 // agent is one run of the program as an agent.
 type agent struct {
 	o        options
@@ -117,6 +122,7 @@ func (a *agent) connect(ctx context.Context) error {
 			a.protocol.Store(&p)
 			companion.Attach(ch)
 			a.prefetch(companion, ch)
+			time.AfterFunc(settled, forgetStartup)
 		},
 	}
 	if a.o.giveUpAfter <= 0 {
