@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/footman-ci/footman/remoting"
+	"github.com/footman-ci/footman/remoting/callable"
 	"github.com/footman-ci/footman/remoting/hudson/archive"
 	"github.com/footman-ci/footman/remoting/jser"
 	"github.com/footman-ci/footman/remoting/remotingtest"
@@ -179,12 +180,12 @@ func TestBrokenZipData(t *testing.T) {
 func TestUnpackingIsBounded(t *testing.T) {
 	r, dir := newRig(t, &Agent{ArchiveLimits: archive.Limits{Entries: 2, Bytes: 10}}), t.TempDir()
 	_, err := r.unzip(newSink(), zipOf(t, "a", "b", "c"), dir)
-	require.ErrorContains(t, err, "entries")
+	require.ErrorContains(t, err, "more than 2 entries")
 	put(t, dir, "big/x", strings.Repeat("x", 11))
 	_, err = r.pack(zipIt, dir+"/big", dir+"/o.zip", "glob", "**/*")
 	require.NoError(t, err)
 	_, err = r.unzip(newSink(), dir+"/o.zip", dir+"/u")
-	require.ErrorContains(t, err, "bytes unpacked")
+	require.ErrorContains(t, err, "more than 10 bytes unpacked")
 }
 
 func TestTarSteps(t *testing.T) {
@@ -323,4 +324,41 @@ func TestActivityIsReported(t *testing.T) {
 	require.Equal(t, "Checking 0 bytes in "+dir+"/a.tar\n", log.String())
 	_, err := parseListener(decorated(plainListener(remoting.OutputStream(1), nil), fields(filterDecorator, "filter", fields(activityFilter, "id", "x"))))
 	require.ErrorContains(t, err, "unknown form")
+}
+
+// FuzzUnpackSteps: whatever a file holds, nothing is written outside of the
+// destination, and what is written is bounded.
+func FuzzUnpackSteps(f *testing.F) {
+	var z, tr bytes.Buffer
+	zw := zip.NewWriter(&z)
+	for _, n := range []string{"a", "d/", "d/b", "../x", "/abs", "l/../../y"} {
+		w, _ := zw.Create(n)
+		if !strings.HasSuffix(n, "/") {
+			_, _ = w.Write([]byte("text"))
+		}
+	}
+	_ = zw.Close()
+	tw := tar.NewWriter(&tr)
+	for _, h := range []tar.Header{{Name: "l", Typeflag: tar.TypeSymlink, Linkname: ".."}, {Name: "l/x", Size: 1, Mode: 0o644}, {Name: "../y", Size: 1}} {
+		_ = tw.WriteHeader(&h)
+		_, _ = tw.Write([]byte("x")[:h.Size])
+	}
+	_ = tw.Close()
+	f.Add(z.Bytes())
+	f.Add(tr.Bytes())
+	f.Add([]byte(gzipMagic))
+	agent := &Agent{ArchiveLimits: archive.Limits{Entries: 100, Bytes: 1 << 20}}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		dir := t.TempDir()
+		put(t, dir, "archive", string(b), "dest/keep", "")
+		for class, run := range map[string]func(context.Context, *callable.Call) (jser.Value, error){
+			"zip.UnZipStepExecution$UnZipFileCallable": agent.unzipStep, testsZ: testZip, untarIt: agent.untarStep, testsT: testTar,
+		} {
+			o := fields(utilityPackage+class, "destination", remotePath(dir+"/dest"), "keepPermissions", false, "listener", nil)
+			_, _ = run(context.Background(), &callable.Call{Call: &remoting.Call{}, Object: o, Path: dir + "/archive"})
+		}
+		names, err := os.ReadDir(dir)
+		require.NoError(t, err)
+		require.Len(t, names, 2)
+	})
 }

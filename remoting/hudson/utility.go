@@ -187,7 +187,7 @@ func globbed(c *callable.Call, name string) bool {
 }
 
 // allowance bounds what an archive unpacks to.
-type allowance struct{ entries, bytes int64 }
+type allowance struct{ entries, bytes, maxEntries, maxBytes int64 }
 
 func (a *Agent) allowance() *allowance {
 	// The defaults are those of package archive.
@@ -203,12 +203,13 @@ func (a *Agent) allowance() *allowance {
 			*l.left = 1 << 62
 		}
 	}
+	out.maxEntries, out.maxBytes = out.entries, out.bytes
 	return out
 }
 
 func (l *allowance) entry() error {
 	if l.entries--; l.entries < 0 {
-		return &archive.LimitError{What: "entries"}
+		return &archive.LimitError{What: "entries", Limit: l.maxEntries}
 	}
 	return nil
 }
@@ -217,7 +218,7 @@ func (l *allowance) entry() error {
 func (l *allowance) copy(ctx context.Context, w io.Writer, r io.Reader) error {
 	n, err := io.CopyBuffer(onlyWriter{w}, io.LimitReader(contextReader{ctx, r}, l.bytes+1), make([]byte, copyBuffer))
 	if l.bytes -= n; l.bytes < 0 {
-		return &archive.LimitError{What: "bytes unpacked", Limit: l.bytes + n}
+		return &archive.LimitError{What: "bytes unpacked", Limit: l.maxBytes}
 	}
 	return err
 }

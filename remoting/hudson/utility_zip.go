@@ -140,6 +140,7 @@ func (a *Agent) unzipStep(ctx context.Context, c *callable.Call) (jser.Value, er
 	if read {
 		x.texts = map[string]string{}
 		x.left.bytes = min(x.left.bytes, maxZipText)
+		x.left.maxBytes = x.left.bytes
 	}
 	for i, e := range z.File {
 		if err := x.entry(ctx, e, names[i]); err != nil {
