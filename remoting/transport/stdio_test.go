@@ -358,7 +358,7 @@ func TestScanRecorded(t *testing.T) {
 
 // Hudson 1.395 (2011) has another preamble for its capability. It does not read
 // ours either, so both ends take each other for one that can do nothing;
-// understanding half of that would put them out of step.
+// understanding half of that would put them out of step. It is no noise, though.
 func TestScanHudson(t *testing.T) {
 	var noise bytes.Buffer
 	old := "<===[HUDSON REMOTING CAPACITY]===>" + wire.Capability(2).Base64()
@@ -366,7 +366,7 @@ func TestScanHudson(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, wire.CapNone, c)
 	require.Equal(t, ModeBinary, mode)
-	require.Equal(t, old, noise.String())
+	require.Empty(t, noise.String())
 }
 
 func TestScanNoise(t *testing.T) {

@@ -1,5 +1,3 @@
-//go:build !shell
-
 package main
 
 import (
