@@ -351,10 +351,8 @@ func FuzzUnpackSteps(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		dir := t.TempDir()
 		put(t, dir, "archive", string(b), "dest/keep", "")
-		for class, run := range map[string]func(context.Context, *callable.Call) (jser.Value, error){
-			"zip.UnZipStepExecution$UnZipFileCallable": agent.unzipStep, testsZ: testZip, untarIt: agent.untarStep, testsT: testTar,
-		} {
-			o := fields(utilityPackage+class, "destination", remotePath(dir+"/dest"), "keepPermissions", false, "listener", nil)
+		for _, run := range []callable.Func{agent.unzipStep, testZip, agent.untarStep, testTar} {
+			o := fields(utilityPackage+"X", "destination", remotePath(dir+"/dest"), "keepPermissions", false, "listener", nil)
 			_, _ = run(context.Background(), &callable.Call{Call: &remoting.Call{}, Object: o, Path: dir + "/archive"})
 		}
 		names, err := os.ReadDir(dir)
