@@ -93,7 +93,16 @@ What is not native goes to the companion, a JVM that is started when it is first
 
 The column *from* names the core (Jenkins itself) or the plugin whose class it is, with the version in which it appeared
 in this form, where that matters. Classes without a version have been there for as long as the plugin.
-`
+
+## What differs from the official agent
+
+* junit: the line "No test report files were found. Configuration error?" reaches the log; the official agent loses it when
+  the step ends before its buffer is sent. Reports that can't be read come without the stack frames of a JVM.
+* zip, tar: compressed archives have other sizes; their content is the same. What unpacks to more than the limits is refused.
+* unzip with ` + "`read: true`" + ` returns at most 256 MiB of text.
+* timeout with ` + "`activity: true`" + `: the timer is reset when the line is printed, not up to a tenth of the timeout later.
+* ansiColor: text that callables print keeps its escape sequences.
+* The JVM version of a node is "N/A" (versioncolumn); support-core's log files on the agent are not written.
 
 // callablesPage is docs/callables.md.
 func callablesPage(list []listed) string {
