@@ -103,6 +103,7 @@ in this form, where that matters. Classes without a version have been there for 
 * timeout with ` + "`activity: true`" + `: the timer is reset when the line is printed, not up to a tenth of the timeout later.
 * ansiColor: text that callables print keeps its escape sequences.
 * The JVM version of a node is "N/A" (versioncolumn); support-core's log files on the agent are not written.
+`
 
 // callablesPage is docs/callables.md.
 func callablesPage(list []listed) string {
