@@ -46,6 +46,9 @@ func (o *opener) listen(ctx context.Context, l *listener, retain bool) (*listene
 		w.out = layer(w.out)
 		if b, ok := w.out.(binder); ok {
 			if err := b.bind(ctx, o.c, retain); err != nil {
+				if retain {
+					w.release()
+				}
 				return nil, err
 			}
 			w.binders = append(w.binders, b)
