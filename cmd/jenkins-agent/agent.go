@@ -92,7 +92,7 @@ type agent struct {
 func (a *agent) table(leave func()) *callable.Table {
 	a.builds = &hudson.Agent{
 		Log: a.log, Version: remotingVersion, WorkDir: a.o.workDir, Logs: a.logs,
-		Environ: buildEnvironment(os.Environ()), NoReconnect: leave, Containers: a.containers(),
+		Environ: buildEnvironment(os.Environ()), NoReconnect: leave, Containers: a.containers(), HTTP: a.http,
 		Protocol: func() string {
 			if p := a.protocol.Load(); p != nil {
 				return *p
@@ -186,7 +186,8 @@ func (a *agent) serveStdio(ctx context.Context) error {
 	}
 	s := &transport.Stdio{In: in, Out: out, Mode: mode, Noise: os.Stderr,
 		NextObject: func(r io.Reader) ([]byte, error) { return jser.NextObject(r, remoting.DecodeOptions()) }}
-	companion, err := a.companion(httpClient(nil))
+	a.http = httpClient(nil)
+	companion, err := a.companion(a.http)
 	if err != nil {
 		return err
 	}
