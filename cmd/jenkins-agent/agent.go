@@ -73,8 +73,8 @@ func runAgent(c *cli.Context) error {
 }
 
 // settled is when a node that came online has been through what the controller
-// asks then, the monitors after 5 s included.
-const settled = 8 * time.Second
+// asks at once, and through its monitors after 5 s.
+var settled = []time.Duration{500 * time.Millisecond, 8 * time.Second}
 
 // agent is one run of the program as an agent.
 type agent struct {
@@ -100,7 +100,8 @@ func (a *agent) table(leave func()) *callable.Table {
 			return ""
 		},
 	}
-	return hudson.NewTable(a.builds)
+	a.calls = hudson.NewTable(a.builds)
+	return a.calls
 }
 
 // connect runs an inbound agent until it is told to stop.
@@ -122,9 +123,13 @@ func (a *agent) connect(ctx context.Context) error {
 			a.protocol.Store(&p)
 			companion.Attach(ch)
 			a.prefetch(companion, ch)
-			time.AfterFunc(settled, forgetStartup)
+			a.watch.connected(ch, p)
+			for _, d := range settled {
+				time.AfterFunc(d, forgetStartup)
+			}
 		},
 	}
+	engine.Offline = func(error) { a.watch.disconnected() }
 	if a.o.giveUpAfter <= 0 {
 		engine.PermanentGrace = -1
 	}
@@ -132,6 +137,9 @@ func (a *agent) connect(ctx context.Context) error {
 	a.channel = engine.Current
 	ctx, stop := a.stopOnSignal(ctx)
 	defer stop()
+	if err := a.observe(ctx); err != nil {
+		return err
+	}
 	a.log.Info("Setting up agent: " + a.o.name)
 	a.log.Info("Using Remoting version: " + remotingVersion)
 	err = engine.Run(ctx)
