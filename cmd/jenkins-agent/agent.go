@@ -84,6 +84,9 @@ type agent struct {
 	protocol atomic.Pointer[string]
 	http     *http.Client // with the proxy and the CAs of the options
 	builds   *hudson.Agent
+	calls    *callable.Table
+	watch    *watch                   // nil without -http
+	notices  chan notice              // of the machine's end; made by stopOnSignal
 	channel  func() *remoting.Channel // of the current connection, or nil
 }
 
@@ -101,6 +104,7 @@ func (a *agent) table(leave func()) *callable.Table {
 		},
 	}
 	a.calls = hudson.NewTable(a.builds)
+	a.watch = a.newWatch()
 	return a.calls
 }
 

@@ -92,7 +92,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 			"jenkins-agent                                    serve a controller on stdin and stdout\n" +
 			"jenkins-agent COMMAND                            see below",
 		Flags:                  agentFlags(),
-		Commands:               []*cli.Command{callablesCommand(), holdCommand(), execCommand(), installCommand(), awsauthCommand()},
+		Commands:               []*cli.Command{callablesCommand(), holdCommand(), execCommand(), installCommand(), awsauthCommand(), healthCommand()},
 		Action:                 runAgent,
 		Writer:                 stdout,
 		ErrWriter:              stderr,

@@ -41,6 +41,8 @@ type options struct {
 	agentLog, jarCache   string
 	companion            string
 	logJSON, debug       bool
+	http, spot           string
+	pprof                bool
 }
 
 const groupAgent, groupOurs, groupOld = "as agent.jar", "of this agent", "accepted for old command lines"
@@ -83,6 +85,9 @@ func agentFlags() []cli.Flag {
 		&cli.DurationFlag{Name: "giveUpAfter", Usage: "exit when Jenkins refuses this agent for that long (wrong secret, unknown name); 0 for never", Value: 2 * time.Minute, Category: groupOurs},
 		&cli.StringFlag{Name: "companion", Usage: "JVM for what is not native: auto, off, eager, or a Java runtime", Value: "auto", EnvVars: []string{"JENKINS_AGENT_COMPANION"}, Category: groupOurs},
 		&cli.DurationFlag{Name: "drainTimeout", Usage: "how long running processes of builds may take to end after SIGTERM", Value: 20 * time.Second, Category: groupOurs},
+		&cli.StringFlag{Name: "http", Usage: "answer /livez, /readyz and /metrics at `ADDRESS`: :8080 is loopback, *:8080 every interface", EnvVars: []string{httpEnv}, Category: groupOurs},
+		on(groupOurs, "pprof", "with -http: profiles of the agent itself under /debug/pprof/"),
+		&cli.StringFlag{Name: "spot", Usage: "on EC2, stop in order when the instance is taken back: auto, off, or rebalance (already when that is likely)", Value: "auto", EnvVars: []string{"JENKINS_AGENT_SPOT"}, Category: groupOurs},
 		on(groupOurs, "logJSON", "log as JSON"),
 		on(groupOurs, "debug", "log more"),
 
@@ -153,6 +158,13 @@ func readOptions(c *cli.Context) (options, error) {
 		noReconnect: c.Bool("noReconnect"), giveUpAfter: c.Duration("giveUpAfter"), pingInterval: c.Duration("pingInterval"), drainTimeout: c.Duration("drainTimeout"),
 		workDir: c.String("workDir"), internalDir: c.String("internalDir"), failIfWorkDirMissing: c.Bool("failIfWorkDirIsMissing"),
 		agentLog: c.String("agentLog"), jarCache: c.String("jar-cache"), companion: c.String("companion"), logJSON: c.Bool("logJSON"), debug: c.Bool("debug"),
+		pprof: c.Bool("pprof"), spot: c.String("spot"),
+	}
+	if a := c.String("http"); a != "" {
+		var err error
+		if o.http, err = watchAddress(a); err != nil {
+			return o, err
+		}
 	}
 	for _, p := range c.StringSlice("protocols") {
 		o.protocols = append(o.protocols, strings.Split(p, ",")...)

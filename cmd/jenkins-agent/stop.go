@@ -15,6 +15,7 @@ import (
 //
 //	SIGTERM ─▶ no new work ─▶ what runs may finish (-drainTimeout) ─▶ CloseCommand ─▶ exit 0
 //	   again ─▶ exit 143 at once
+//	EC2's notice ─▶ the same, for as long as it leaves (spot.go)
 //
 // What durable steps left running is not waited for: it goes on, and the next
 // agent finds its files.
@@ -40,6 +41,7 @@ const (
 // The table must exist already.
 func (a *agent) stopOnSignal(ctx context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
+	a.notices = make(chan notice)
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
 	done := make(chan struct{})
@@ -48,24 +50,30 @@ func (a *agent) stopOnSignal(ctx context.Context) (context.Context, func()) {
 		var idle <-chan struct{}
 		var rest settling
 		stopping := false
+		stop := func(why string, timeout time.Duration) {
+			stopping = true
+			a.builds.Drain()
+			a.watch.leave()
+			n := a.builds.Running()
+			a.log.Info("Stopping", "signal", why, "running", n, "for at most", timeout)
+			if n == 0 {
+				cancel(errSignalled)
+				return
+			}
+			drained, idle = time.After(timeout), a.builds.Idle()
+		}
 		for {
 			select {
+			case n := <-a.notices:
+				if !stopping {
+					stop(n.what, n.drainFor(time.Now()))
+				}
 			case s := <-signals:
 				if stopping {
 					a.log.Warn("Stopping at once", "signal", s.String(), "running", a.builds.Running())
 					os.Exit(exitKilled)
 				}
-				stopping = true
-				a.builds.Drain()
-				n := a.builds.Running()
-				a.log.Info("Stopping", "signal", s.String(), "running", n, "for at most", a.o.drainTimeout)
-				if n == 0 {
-					cancel(errSignalled)
-					continue
-				}
-				t := time.NewTimer(a.o.drainTimeout)
-				defer t.Stop()
-				drained, idle = t.C, a.builds.Idle()
+				stop(s.String(), a.o.drainTimeout)
 			case <-idle:
 				idle = nil
 				t := time.NewTicker(settleQuiet / 10)

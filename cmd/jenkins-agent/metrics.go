@@ -1,0 +1,152 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// metrics writes the text format of Prometheus, version 0.0.4. It is a dozen
+// lines by hand where the client library is a megabyte.
+type metrics struct{ bytes.Buffer }
+
+// family begins a metric: kind is counter or gauge.
+func (m *metrics) family(name, kind, help string) {
+	fmt.Fprintf(m, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, kind)
+}
+
+// sample writes a value; labels are names and values in turn.
+func (m *metrics) sample(name string, value float64, labels ...string) {
+	m.WriteString(name)
+	for i := 0; i+1 < len(labels); i += 2 {
+		sep := byte(',')
+		if i == 0 {
+			sep = '{'
+		}
+		m.WriteByte(sep)
+		fmt.Fprintf(m, "%s=\"%s\"", labels[i], labelText.Replace(labels[i+1]))
+	}
+	if len(labels) > 1 {
+		m.WriteByte('}')
+	}
+	m.WriteByte(' ')
+	m.WriteString(strconv.FormatFloat(value, 'f', -1, 64))
+	m.WriteByte('\n')
+}
+
+func (m *metrics) one(name, kind, help string, value float64) {
+	m.family(name, kind, help)
+	m.sample(name, value)
+}
+
+var labelText = strings.NewReplacer(`\`, `\\`, "\n", `\n`, `"`, `\"`)
+
+func (w *watch) writeMetrics(out io.Writer) error {
+	w.mu.Lock()
+	total := w.past
+	if w.current != nil {
+		total = total.plus(w.current.Stats())
+	}
+	online, episodes, since, extra := w.online, w.episodes, w.since, w.extra
+	protocols := maps.Clone(w.protocols)
+	w.mu.Unlock()
+
+	m := &metrics{}
+	up := 0.0
+	if online {
+		up = 1
+	}
+	m.one("jenkins_agent_up", "gauge", "Whether a controller is connected.", up)
+	m.family("jenkins_agent_connections_total", "counter", "Connections made so far; all but the first are reconnects.")
+	for _, p := range slices.Sorted(maps.Keys(protocols)) {
+		m.sample("jenkins_agent_connections_total", float64(protocols[p]), "protocol", p)
+	}
+	m.one("jenkins_agent_reconnects_total", "counter", "Connections made after the first.", float64(max(0, episodes-1)))
+	if !since.IsZero() {
+		m.one("jenkins_agent_state_seconds", "gauge", "Time since the agent got or lost its connection.", time.Since(since).Seconds())
+	}
+	m.family("jenkins_agent_commands_total", "counter", "Commands of Remoting.")
+	m.sample("jenkins_agent_commands_total", float64(total.commandsIn), "direction", "in")
+	m.sample("jenkins_agent_commands_total", float64(total.commandsOut), "direction", "out")
+	m.family("jenkins_agent_bytes_total", "counter", "Bytes of those commands, without framing.")
+	m.sample("jenkins_agent_bytes_total", float64(total.bytesIn), "direction", "in")
+	m.sample("jenkins_agent_bytes_total", float64(total.bytesOut), "direction", "out")
+	m.one("jenkins_agent_pipe_stalls_total", "counter", "Writes that waited for the controller to take what was sent before.", float64(total.stalls))
+	m.one("jenkins_agent_processes", "gauge", "Processes of builds that run.", float64(w.builds.Running()))
+	m.family("jenkins_agent_calls_total", "counter", "Calls of the controller by class and by who executes it.")
+	for _, c := range w.calls.Counts() {
+		route := "native"
+		if !c.Native {
+			route = "refused"
+			if w.relays {
+				route = "relayed" // or refused, where no Java runtime is found
+			}
+		}
+		m.sample("jenkins_agent_calls_total", float64(c.Calls), "class", c.Class, "route", route)
+	}
+	m.process(w.started)
+	m.cgroup("/sys/fs/cgroup/")
+	for _, f := range extra {
+		if err := f(m); err != nil {
+			return err
+		}
+	}
+	_, err := out.Write(m.Bytes())
+	return err
+}
+
+// process writes the metrics that every exporter has, by their usual names.
+func (m *metrics) process(started time.Time) {
+	m.one("process_start_time_seconds", "gauge", "When the agent started, in Unix time.", float64(started.UnixMilli())/1000)
+	// resident is the second field, in pages.
+	if b, err := os.ReadFile("/proc/self/statm"); err == nil {
+		if f := strings.Fields(string(b)); len(f) > 1 {
+			if pages, err := strconv.ParseFloat(f[1], 64); err == nil {
+				m.one("process_resident_memory_bytes", "gauge", "Memory of the agent itself.", pages*float64(os.Getpagesize()))
+			}
+		}
+	}
+	if fds, err := os.ReadDir("/proc/self/fd"); err == nil {
+		m.one("process_open_fds", "gauge", "Open files of the agent itself.", float64(len(fds)))
+	}
+	m.one("go_goroutines", "gauge", "Goroutines.", float64(runtime.NumGoroutine()))
+}
+
+// cgroup writes what limits the container, where cgroup v2 shows it.
+func (m *metrics) cgroup(dir string) {
+	number := func(file string) (float64, bool) {
+		b, err := os.ReadFile(dir + file)
+		if err != nil {
+			return 0, false
+		}
+		n, err := strconv.ParseFloat(strings.TrimSpace(string(b)), 64)
+		return n, err == nil // "max" is no number: no limit, no line
+	}
+	for _, g := range []struct{ file, name, help string }{
+		{"memory.current", "jenkins_agent_cgroup_memory_bytes", "Memory of the container, builds included."},
+		{"memory.max", "jenkins_agent_cgroup_memory_limit_bytes", "Limit of that memory."},
+		{"pids.current", "jenkins_agent_cgroup_pids", "Processes and threads of the container."},
+	} {
+		if n, ok := number(g.file); ok {
+			m.one(g.name, "gauge", g.help, n)
+		}
+	}
+	b, err := os.ReadFile(dir + "memory.events")
+	if err != nil {
+		return
+	}
+	for line := range strings.Lines(string(b)) {
+		if n, ok := strings.CutPrefix(strings.TrimSpace(line), "oom_kill "); ok {
+			if v, err := strconv.ParseFloat(n, 64); err == nil {
+				m.one("jenkins_agent_cgroup_oom_kills_total", "counter", "Processes of the container that the kernel killed for memory.", v)
+			}
+		}
+	}
+}
