@@ -291,6 +291,14 @@ func (h *Hold) awaitEmpty(d time.Duration, signals <-chan os.Signal) bool {
 // targets are the processes that a stop ends: all that descend from us, or, inside
 // another program, from our commands.
 func (h *Hold) targets() []process {
+	if !ownProc() {
+		// None, or that of another PID namespace with other numbers.
+		var out []process
+		for _, c := range h.running() {
+			out = append(out, process{pid: c.pid, pgrp: c.pid, comm: c.name})
+		}
+		return out
+	}
 	all, err := processes()
 	if err != nil {
 		if !errors.Is(err, os.ErrNotExist) {

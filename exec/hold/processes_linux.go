@@ -42,6 +42,12 @@ func processes() ([]process, error) {
 	return out, nil
 }
 
+// ownProc tells whether /proc is that of our PID namespace.
+func ownProc() bool {
+	s, err := os.Readlink("/proc/self")
+	return err == nil && s == strconv.Itoa(os.Getpid())
+}
+
 // parseProcess reads "pid (comm) state ppid pgrp … rss"; it is false for zombies.
 func parseProcess(pid int, b []byte) (process, bool) {
 	open, end := bytes.IndexByte(b, '('), bytes.LastIndexByte(b, ')')

@@ -213,7 +213,11 @@ func (s *session) command(ctx context.Context, cmd Command) error {
 		s.outs[id] = newOutflow(s.c, id)
 	}
 	run, err := s.start(ctx, cmd, p)
-	if err != nil {
+	var refusal *Refused
+	switch {
+	case errors.As(err, &refusal):
+		return refusal
+	case err != nil:
 		return s.h.startRefusal(cmd.Argv[0], err)
 	}
 	s.h.mu.Lock()

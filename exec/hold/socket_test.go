@@ -349,7 +349,7 @@ func TestJobControl(t *testing.T) {
 func TestKillByEnvironment(t *testing.T) {
 	h, _ := startHold(t, &Hold{})
 	o := newOutput()
-	r, err := begin(t, h, Command{Argv: []string{"sh", "-c", "echo up; sleep 100"}, Env: []string{"JENKINS_SERVER_COOKIE=c-1"}}, o, nil)
+	r, err := begin(t, h, Command{Argv: []string{"sh", "-c", "sleep 100 & echo up; wait $!"}, Env: []string{"JENKINS_SERVER_COOKIE=c-1"}}, o, nil)
 	require.NoError(t, err)
 	o.await(t, "up")
 	ctx := within(t, 20*time.Second)

@@ -73,7 +73,7 @@ func (i *terminalInput) Close() error {
 func startTerminal(p prepared, size Size, echo bool, w io.Writer) (*terminal, error) {
 	master, tty, err := pty.Open()
 	if err != nil {
-		return nil, err
+		return nil, notAllowed("a terminal can't be opened in the container: %v", err)
 	}
 	defer tty.Close()
 	if err := setUp(tty, size, echo); err != nil {

@@ -77,7 +77,7 @@ func TestLaunchInContainer(t *testing.T) {
 func TestKillOfLaunchInContainer(t *testing.T) {
 	r := newPod(t).agent(t)
 	out := newSink()
-	p := r.start(launch{cmd: []string{"sh", "-c", "echo $$$$; sleep 100 & wait"}, env: inMaven, out: r.stream(out)})
+	p := r.start(launch{cmd: []string{"sh", "-c", "echo $$$$; sleep 100 & wait $!"}, env: inMaven, out: r.stream(out)})
 	out.await(t, "\n")
 	pid, err := strconv.Atoi(strings.TrimSpace(out.String()))
 	require.NoError(t, err)
