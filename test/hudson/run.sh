@@ -37,7 +37,7 @@ gav=org.jvnet.hudson.main:hudson-war:1.395
 war=${HUDSON_WAR:-$HOME/.m2/repository/org/jvnet/hudson/main/hudson-war/1.395/hudson-war-1.395.war}
 if [ ! -s "$war" ]; then
 	echo "fetching $gav from Maven Central (36 MB)"
-	mvn -q -B org.apache.maven.plugins:maven-dependency-plugin:3.6.1:get -Dartifact="$gav:war" -Dtransitive=false >"$work/mvn.log" 2>&1 ||
+	mvn -q -B org.apache.maven.plugins:maven-dependency-plugin:3.6.1:get -Dmaven.repo.local="$HOME/.m2/repository" -Dartifact="$gav:war" -Dtransitive=false >"$work/mvn.log" 2>&1 ||
 		{ tail -20 "$work/mvn.log"; die "$gav can't be fetched by Maven"; }
 fi
 [ -s "$war" ] || die "Maven did not leave $war"
