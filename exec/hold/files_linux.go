@@ -259,13 +259,11 @@ func (f *files) complete(j *job) bool {
 	case j.early && f.events:
 		// An event will come, or has come for an empty file.
 		return j.closed && still >= f.h.Poll
-	case still < f.h.Poll/4:
-		return false
 	}
 	switch beingWritten(filepath.Join(j.dir, fileScript)) {
 	case isWritten:
 		return false
-	case notWritten:
+	case notWritten: // it is written by one open, write and close
 		return j.size > 0 || still >= 2*f.h.Poll
 	}
 	b, err := readScript(filepath.Join(j.dir, fileScript))

@@ -200,3 +200,16 @@ func TestLinksAndFifosOfLaunches(t *testing.T) {
 	require.Equal(t, "126\n", status)
 	require.Contains(t, stderr, "the shell for the step can't be read")
 }
+
+// BenchmarkActiveContainer is one launch of the plugin, from the directory to its
+// status; the controller then polls for that every 100 ms.
+func BenchmarkActiveContainer(b *testing.B) {
+	p, _, _ := filesHold(b, &Hold{})
+	for b.Loop() {
+		dir := p.launch("sh", "'true' ")
+		for !exists(dir, "status.txt") {
+			time.Sleep(200 * time.Microsecond)
+		}
+		require.NoError(b, os.RemoveAll(dir))
+	}
+}

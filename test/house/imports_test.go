@@ -29,6 +29,7 @@ var allowed = map[string][]string{
 	"remoting/transport":      {"remoting/wire"},
 	"exec/hold":               {"exec"},
 	"exec/container":          {"exec", "exec/hold"},
+	"cmd/jenkins-shell":       {"exec/shell"},
 }
 
 // forbidden must never be linked into the agent.
