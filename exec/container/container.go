@@ -188,9 +188,14 @@ func same(a, b io.Writer) (is bool) {
 	return a == b
 }
 
+// killBound is for a container that hangs; the processes get 5 s of it.
+const killBound = 30 * time.Second
+
 // Kill ends the processes of all containers that have the variables of model in
 // their environment, as exec.KillByEnv does here. It returns how many there were.
 func (r *Router) Kill(ctx context.Context, model map[string]string) (found int, err error) {
+	ctx, cancel := context.WithTimeout(ctx, killBound)
+	defer cancel()
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	var errs []error

@@ -419,3 +419,22 @@ func firstByte(t testing.TB, h *Hold) time.Duration {
 	require.NoError(t, err)
 	return f.at.Sub(began)
 }
+
+// TestKillOfThePlugin aborts a launch as ContainerListenDecorator does: by another
+// launch, which looks for the cookie in all environments.
+func TestKillOfThePlugin(t *testing.T) {
+	n := startInit(t, setup{})
+	p := &plugin{t: t, work: filepath.Join(n.place.Root, "container-work", "maven")}
+	cookie := fmt.Sprintf("durable-%d", time.Now().UnixNano())
+	// the wrapper returns at once, the step is an orphan
+	started := p.launch("sh", "export 'JENKINS_SERVER_COOKIE=none'\n'nohup' 'sh' '-c' '(JENKINS_SERVER_COOKIE="+cookie+" sh -c \"echo up > "+n.place.Root+"/up; sleep 1000 & wait\"; echo $? > "+n.place.Root+"/result) >&- 2>&- &' ")
+	status, _, stderr := p.join(started)
+	require.Equal(t, "0\n", status, stderr)
+	require.Eventually(t, func() bool { return exists(n.place.Root, "up") }, 10*time.Second, time.Millisecond)
+	status, _, stderr = p.join(p.launch("sh", "'sh' '-c' 'kill `grep -l '\"'\"'JENKINS_SERVER_COOKIE="+cookie+"'\"'\"' /proc/*/environ | cut -d / -f 3 `' "))
+	require.Contains(t, []string{"0\n", "1\n"}, status, stderr) // 1: its own grep is gone already
+	require.Eventually(t, func() bool {
+		living, zombies := n.table(t)
+		return living+zombies == 0 && exists(n.place.Root, "result")
+	}, 10*time.Second, 5*time.Millisecond)
+}
