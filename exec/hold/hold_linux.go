@@ -110,7 +110,7 @@ func (h *Hold) dir() string {
 func (h *Hold) Run(ctx context.Context) error {
 	h.defaults()
 	if err := checkName(h.Name); err != nil {
-		return fmt.Errorf("%w; name it with -name or %s", err, envName)
+		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

@@ -74,6 +74,9 @@ func FindName(getenv func(string) string) string {
 }
 
 func checkName(name string) error {
+	if name == "" {
+		return fmt.Errorf("hold: this container has no name: set %s, or -name", envName)
+	}
 	if !validName.MatchString(name) {
 		return fmt.Errorf("hold: %q is no name of a container (letters, digits, - _ . and at most 63 of them)", name)
 	}
