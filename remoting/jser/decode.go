@@ -1,6 +1,9 @@
 package jser
 
-import "errors"
+import (
+	"errors"
+	"sync"
+)
 
 // maxRetries bounds how often DecodePrefix reads a stream again.
 const maxRetries = 4
@@ -46,11 +49,13 @@ func DecodePrefix(stream []byte, opt Options) (Value, int, error) {
 
 // decodeAgain reads a stream up to 1+1+maxRetries times.
 func decodeAgain(stream []byte, opt Options, seen *[]*ClassDesc) (Value, int, error) {
-	d := NewDecoder(stream, opt)
+	d := decoders.Get().(*Decoder)
+	defer d.recycle()
+	d.reset(stream, opt)
 	v, err := d.ReadFirst()
 	if err == errSkipped {
 		opt.Skip, *seen = nil, nil
-		d = NewDecoder(stream, opt)
+		d.reset(stream, opt)
 		v, err = d.ReadFirst()
 	}
 	if err == nil {
@@ -69,6 +74,27 @@ func decodeAgain(stream []byte, opt Options, seen *[]*ClassDesc) (Value, int, er
 		}
 	}
 	return nil, 0, err
+}
+
+// decoders keep their table of handles between streams: a command has a few
+// hundred, most of them parts of a stack trace that nobody reads.
+var decoders = sync.Pool{New: func() any { return new(Decoder) }}
+
+// maxKeptHandles bounds the table that an idle decoder keeps.
+const maxKeptHandles = 2048
+
+func (d *Decoder) reset(stream []byte, opt Options) {
+	d.forget()
+	*d = Decoder{opt: opt, lim: opt.Limits.withDefaults(), buf: stream, handles: d.handles}
+}
+
+// recycle forgets the stream and all that was read from it.
+func (d *Decoder) recycle() {
+	d.reset(nil, Options{})
+	if cap(d.handles) > maxKeptHandles {
+		d.handles = nil
+	}
+	decoders.Put(d)
 }
 
 // worthRetrying holds for errors that reading data as fields can lead to. A

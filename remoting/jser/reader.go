@@ -35,6 +35,7 @@ type Decoder struct {
 	skip    string   // class that DecodePrefix supposes to skip its defaults
 	slab    []byte   // short strings, see text
 	free    []Value  // values for more fields, see values
+	cut     int      // size of the slab that free comes from
 	suspect []string // distinct classes that may have skipped theirs, in the order of the stream
 }
 
@@ -63,11 +64,17 @@ func (d *Decoder) ReadObject() (Value, error) {
 			return nil, err
 		}
 		if tc == tcReset {
-			d.handles = d.handles[:0]
+			d.forget()
 			continue
 		}
 		return d.content(tc)
 	}
+}
+
+// forget drops all handles, as TC_RESET asks.
+func (d *Decoder) forget() {
+	clear(d.handles)
+	d.handles = d.handles[:0]
 }
 
 // Offset is the number of bytes read so far.
@@ -136,7 +143,7 @@ func (d *Decoder) content(tc byte) (Value, error) {
 func (d *Decoder) exception() error {
 	at := int64(d.pos - 1)
 	msg := "the writer failed and wrote an exception (TC_EXCEPTION) into the stream"
-	d.handles = d.handles[:0]
+	d.forget()
 	if tc, err := d.byte(); err == nil {
 		if v, err := d.content(tc); err == nil {
 			if text, ok := ThrowableMessage(v); ok {
@@ -214,14 +221,15 @@ func (d *Decoder) text(b []byte) string {
 
 const slabSize = 2048
 
-// values cuts the fields of an object from a slab.
+// values cuts the fields of an object from a slab. Slabs grow with the number
+// of objects, since most streams have few.
 func (d *Decoder) values(n int) []Value {
-	const slab = 64
-	if n > slab/4 {
+	if n > 16 {
 		return make([]Value, n)
 	}
 	if n > len(d.free) {
-		d.free = make([]Value, slab)
+		d.cut = min(d.cut+16, 64)
+		d.free = make([]Value, d.cut)
 	}
 	vs := d.free[:n:n]
 	d.free = d.free[n:]

@@ -43,11 +43,10 @@ var chunkHead, chunkTail = func() (head, tail []byte) {
 	return b[:i], b[i+12 : len(b)-4]
 }()
 
-// chunk is a ProxyOutputStream$Chunk.
-func chunk(ioID, oid int32, data []byte) []byte {
-	b := make([]byte, 0, len(chunkHead)+len(chunkTail)+16+len(data))
+// chunk appends a ProxyOutputStream$Chunk to b.
+func chunk(b []byte, ioID, oid int32, data []byte) []byte {
 	b = append(b, chunkHead...)
-	for _, n := range []int32{ioID, oid, 0} {
+	for _, n := range [...]int32{ioID, oid, 0} {
 		b = binary.BigEndian.AppendUint32(b, uint32(n))
 	}
 	b = append(b, chunkTail...)

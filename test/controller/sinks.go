@@ -235,6 +235,7 @@ func (c *conn) pump(oid int32, r io.Reader) error {
 		c.mu.Unlock()
 	}()
 	buf := make([]byte, 64<<10)
+	var command []byte
 	for {
 		n, err := io.ReadFull(r, buf)
 		for data := buf[:n]; len(data) > 0; {
@@ -243,7 +244,8 @@ func (c *conn) pump(oid int32, r io.Reader) error {
 				return err
 			}
 			if err := c.writeIO(func(ioID int32) []byte {
-				return chunk(ioID, oid, data[:part])
+				command = chunk(command[:0], ioID, oid, data[:part])
+				return command
 			}); err != nil {
 				return err
 			}

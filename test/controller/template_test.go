@@ -74,7 +74,7 @@ func TestEncodeNamesOurLoaders(t *testing.T) {
 
 func TestChunk(t *testing.T) {
 	want := encodePlain(jser.New(chunkDesc, nil, int32(3), int32(5), int32(0), jser.ByteArray([]byte("data"))))
-	require.Equal(t, want, chunk(3, 5, []byte("data")))
+	require.Equal(t, want, chunk(nil, 3, 5, []byte("data")))
 }
 
 func TestLineCheck(t *testing.T) {

@@ -73,6 +73,7 @@ type wsLink struct {
 	ws      *websocket.Conn
 	in      *wire.Reader
 	traffic *counters
+	frame   []byte // reused by WriteCommand
 	stop    chan struct{}
 	once    sync.Once
 	pings   sync.WaitGroup
@@ -111,10 +112,10 @@ func (l *wsLink) WriteCommand(cmd []byte) error {
 	_ = l.ws.SetWriteDeadline(time.Now().Add(wire.DefaultWriteTimeout))
 	for first := true; first || len(cmd) > 0; first = false {
 		n := min(len(cmd), wire.FramePayload)
-		frame := wire.MakeHeader(n, n < len(cmd)).Append(make([]byte, 0, n+wire.HeaderSize))
-		frame = append(frame, cmd[:n]...)
-		l.traffic.bytesOut.Add(int64(len(frame)))
-		if err := l.ws.WriteMessage(websocket.BinaryMessage, frame); err != nil {
+		l.frame = wire.MakeHeader(n, n < len(cmd)).Append(l.frame[:0])
+		l.frame = append(l.frame, cmd[:n]...)
+		l.traffic.bytesOut.Add(int64(len(l.frame)))
+		if err := l.ws.WriteMessage(websocket.BinaryMessage, l.frame); err != nil {
 			return err
 		}
 		cmd = cmd[n:]
