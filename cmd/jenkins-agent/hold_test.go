@@ -201,6 +201,12 @@ func TestInstall(t *testing.T) {
 	entries, err := os.ReadDir(dir)
 	require.NoError(t, err)
 	require.Len(t, entries, 2)
+	// into the directory of the sockets, which stays open to all users
+	dir = filepath.Join(t.TempDir(), ".footman")
+	require.NoError(t, install(dir, &out))
+	st, err = os.Stat(dir)
+	require.NoError(t, err)
+	require.Equal(t, os.ModeDir|os.ModeSticky|0o777, st.Mode())
 	require.Equal(t, exitFailure, run([]string{"jenkins-agent", "install", "/dev/null/x"}, io.Discard, &out))
 	require.Equal(t, exitUsage, run([]string{"jenkins-agent", "install"}, io.Discard, &out))
 }

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 
 	"github.com/urfave/cli/v2"
+
+	"github.com/footman-ci/footman/exec/hold"
 )
 
 // What install puts into a directory. The shell is a program of its own and
@@ -39,7 +41,13 @@ func install(dir string, out io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("install: who am I? %w", err)
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if p := (hold.Place{Root: filepath.Dir(filepath.Clean(dir))}); p.Dir() == filepath.Clean(dir) {
+		// The directory of the sockets: holds of other users make theirs in it.
+		err = p.MakeDir()
+	} else {
+		err = os.MkdirAll(dir, 0o755)
+	}
+	if err != nil {
 		return fmt.Errorf("install: %w", err)
 	}
 	// /proc/self/exe is this very program even when its file was replaced.

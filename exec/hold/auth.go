@@ -66,7 +66,7 @@ func (p Place) EnsureToken() error {
 	if _, err := p.readToken(); !errors.Is(err, errNoToken) {
 		return err
 	}
-	if err := p.makeDir(); err != nil {
+	if err := p.MakeDir(); err != nil {
 		return err
 	}
 	f, err := os.CreateTemp(p.Dir(), ".token-*") // 0600

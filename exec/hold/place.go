@@ -89,8 +89,8 @@ func (p Place) Dir() string { return filepath.Join(p.Root, sockets) }
 func (p Place) socket(name string) string { return filepath.Join(p.Dir(), name+socketSuffix) }
 func (p Place) info(name string) string   { return filepath.Join(p.Dir(), name+infoSuffix) }
 
-// makeDir makes the directory of the sockets, for all users.
-func (p Place) makeDir() error {
+// MakeDir makes the directory of the sockets, for all users.
+func (p Place) MakeDir() error {
 	err := openDir(p.Dir())
 	if err != nil {
 		return fmt.Errorf("hold: the directory for sockets can't be made: %w (user %s; the volume has to be writable to every container of the pod)", err, identity())

@@ -26,7 +26,7 @@ type server struct {
 
 // listen makes the socket, in place of one that a hold before us has left.
 func (h *Hold) listen() (*server, error) {
-	if err := h.Place.makeDir(); err != nil {
+	if err := h.Place.MakeDir(); err != nil {
 		return nil, err
 	}
 	path := h.Place.socket(h.Name)
