@@ -1,0 +1,64 @@
+# An AMI with the agent and its unit: instances start it with user-data.sh, which
+# then only asks for the secret.
+#
+#   packer init images/ec2 && packer build -var binary=bin/linux-arm64/jenkins-agent images/ec2
+packer {
+  required_plugins {
+    amazon = {
+      source  = "github.com/hashicorp/amazon"
+      version = ">= 1.3.0"
+    }
+  }
+}
+
+variable "binary" {
+  type    = string
+  default = "bin/linux-arm64/jenkins-agent"
+}
+
+variable "region" {
+  type    = string
+  default = "eu-west-1"
+}
+
+source "amazon-ebs" "agent" {
+  region        = var.region
+  instance_type = "t4g.small"
+  ami_name      = "jenkins-agent-{{timestamp}}"
+  ssh_username  = "ec2-user"
+  source_ami_filter {
+    owners      = ["amazon"]
+    most_recent = true
+    filters = {
+      name         = "al2023-ami-2023.*-arm64"
+      architecture = "arm64"
+    }
+  }
+  metadata_options {
+    http_tokens = "required"
+  }
+  imds_support = "v2.0"
+}
+
+build {
+  sources = ["source.amazon-ebs.agent"]
+
+  provisioner "file" {
+    source      = var.binary
+    destination = "/tmp/jenkins-agent"
+  }
+
+  provisioner "file" {
+    source      = "images/ec2/jenkins-agent.service"
+    destination = "/tmp/jenkins-agent.service"
+  }
+
+  provisioner "shell" {
+    inline = [
+      "sudo dnf install -y git git-lfs",
+      "sudo install -m 0755 /tmp/jenkins-agent /usr/local/bin/jenkins-agent",
+      "sudo install -m 0644 /tmp/jenkins-agent.service /etc/systemd/system/jenkins-agent.service",
+      "/usr/local/bin/jenkins-agent -version",
+    ]
+  }
+}

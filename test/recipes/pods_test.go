@@ -1,0 +1,140 @@
+package recipes
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/yaml"
+)
+
+const images = "../../images"
+
+func read(t *testing.T, path string) []byte {
+	b, err := os.ReadFile(filepath.Join(images, path))
+	require.NoError(t, err)
+	require.NotEmpty(t, b)
+	return b
+}
+
+// pod parses strictly: an unknown or doubled key is an error.
+func pod(t *testing.T, text []byte) corev1.Pod {
+	var p corev1.Pod
+	require.NoError(t, yaml.UnmarshalStrict(text, &p))
+	require.Equal(t, "v1", p.APIVersion)
+	require.Equal(t, "Pod", p.Kind)
+	return p
+}
+
+func TestPodTemplates(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join(images, "pod-templates", "*.yaml"))
+	require.NoError(t, err)
+	require.GreaterOrEqual(t, len(files), 9)
+	for _, f := range files {
+		if filepath.Base(f) == "jcasc.yaml" {
+			continue
+		}
+		t.Run(filepath.Base(f), func(t *testing.T) {
+			b, err := os.ReadFile(f)
+			require.NoError(t, err)
+			check(t, pod(t, b))
+		})
+	}
+}
+
+// check holds a template against what the API server and the kubernetes plugin
+// would find wrong with it.
+func check(t *testing.T, p corev1.Pod) {
+	volumes := map[string]bool{
+		"workspace-volume": true, // the plugin brings it
+	}
+	for _, v := range p.Spec.Volumes {
+		volumes[v.Name] = true
+	}
+	require.NotEmpty(t, p.Spec.Containers)
+	names := map[string]bool{}
+	for _, c := range slices.Concat(p.Spec.InitContainers, p.Spec.Containers) {
+		require.NotEmpty(t, c.Image, c.Name)
+		require.False(t, names[c.Name] && c.Name != "footman", "two containers are called %s", c.Name)
+		names[c.Name] = true
+		for _, m := range c.VolumeMounts {
+			require.True(t, volumes[m.Name], "%s mounts %s, which is no volume", c.Name, m.Name)
+			require.True(t, filepath.IsAbs(m.MountPath))
+		}
+		for res, want := range c.Resources.Requests {
+			if limit, ok := c.Resources.Limits[res]; ok {
+				require.LessOrEqual(t, want.Cmp(limit), 0, "%s asks for more %s than its limit", c.Name, res)
+			}
+		}
+		if slices.Contains(c.Command, "hold") {
+			env := map[string]string{}
+			for _, e := range c.Env {
+				env[e.Name] = e.Value
+			}
+			require.Equal(t, c.Name, env["JENKINS_CONTAINER_NAME"], "container() looks for it")
+			require.True(t, strings.HasSuffix(env["JENKINS_CONTAINER_WORK"], "/container-work"))
+			require.True(t, slices.ContainsFunc(c.VolumeMounts, func(m corev1.VolumeMount) bool {
+				return m.Name == "workspace-volume" && strings.HasPrefix(c.Command[0], m.MountPath+"/")
+			}), "%s starts %s, which is on no volume of its", c.Name, c.Command[0])
+		}
+		if s := c.SecurityContext; s != nil {
+			require.Nil(t, s.Privileged)
+		}
+	}
+}
+
+func TestJCasC(t *testing.T) {
+	type template struct {
+		Name, Label, Yaml, YamlMergeStrategy, AgentContainer string
+		IdleMinutes                                          int
+		AgentInjection                                       bool
+	}
+	type kubernetes struct {
+		Name, Namespace, JenkinsUrl, ContainerCapStr, PodRetention string
+		WebSocket                                                  bool
+		Templates                                                  []template
+	}
+	var conf struct {
+		Jenkins struct {
+			Clouds []struct{ Kubernetes kubernetes }
+		}
+	}
+	require.NoError(t, yaml.UnmarshalStrict(read(t, "pod-templates/jcasc.yaml"), &conf))
+	require.Len(t, conf.Jenkins.Clouds, 1)
+	cloud := conf.Jenkins.Clouds[0].Kubernetes
+	require.True(t, cloud.WebSocket)
+	require.Len(t, cloud.Templates, 2)
+	for _, tpl := range cloud.Templates {
+		p := pod(t, []byte(tpl.Yaml))
+		check(t, p)
+		if tpl.AgentInjection {
+			require.True(t, slices.ContainsFunc(p.Spec.Containers, func(c corev1.Container) bool { return c.Name == tpl.AgentContainer }))
+		}
+	}
+	require.Contains(t, string(read(t, "pod-templates/Jenkinsfile")), "inheritFrom '"+cloud.Templates[0].Name+"'")
+}
+
+// TestAWSPods takes along what issue 8's tests look at from another side.
+func TestAWSPods(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join(images, "aws", "pod-template*.yaml"))
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		require.NoError(t, err)
+		pod(t, b)
+	}
+}
+
+func TestJenkinsfileNamesFilesThatExist(t *testing.T) {
+	text := string(read(t, "pod-templates/Jenkinsfile"))
+	_, rest, ok := strings.Cut(text, "readTrusted('")
+	require.True(t, ok)
+	name, _, _ := strings.Cut(rest, "'")
+	require.FileExists(t, filepath.Join("../..", name))
+	require.Equal(t, strings.Count(text, "{"), strings.Count(text, "}"))
+}
