@@ -8,11 +8,16 @@ FUZZTIME ?= 30s
 # a real agent.jar makes `make bench` compare; without one only we are measured
 AGENT_JAR ?=
 
-.PHONY: build demo test race fuzz bench lint image test-hudson test-aws clean
+# the shell for containers without one; `jenkins-agent install` takes it along
+SHELL_BIN := bin/jenkins-shell
 
-build: $(BIN)
+.PHONY: build demo test race fuzz bench lint image test-hudson test-aws clean $(BIN) $(SHELL_BIN)
 
-.PHONY: $(BIN)
+build: $(BIN) $(SHELL_BIN)
+
+$(SHELL_BIN):
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags="$(LDFLAGS)" -o $@ ./cmd/jenkins-shell
+
 $(BIN):
 	CGO_ENABLED=0 $(GO) build -tags $(TAGS) -trimpath -ldflags="$(LDFLAGS)" -o $@ ./cmd/jenkins-agent
 
