@@ -29,6 +29,7 @@ type sizes struct {
 	calls         time.Duration // of each measurement of callables
 	workers       int           // for parallel callables
 	megabytes     int           // through each pipe
+	stash         int           // megabytes of a file that is stashed
 	lines         int           // of a log
 	parallel      int           // steps at the same time
 	fleet         int           // agents
@@ -45,6 +46,7 @@ func main() {
 	flag.DurationVar(&s.calls, "calls", 3*time.Second, "time for each measurement of callables")
 	flag.IntVar(&s.workers, "workers", 16, "callers at the same time for parallel callables")
 	flag.IntVar(&s.megabytes, "mb", 256, "megabytes through each pipe")
+	flag.IntVar(&s.stash, "stash-mb", 100, "megabytes of the file that is stashed and unstashed")
 	flag.IntVar(&s.lines, "lines", 100_000, "lines of a log")
 	flag.IntVar(&s.parallel, "parallel", 20, "big logs at the same time")
 	flag.IntVar(&s.fleet, "fleet", 50, "agents of the fleet; 0 leaves it out")

@@ -156,7 +156,10 @@ func (b *bench) work(ctx context.Context) (err error) {
 		return err
 	}
 	ping := func(ctx context.Context) error { return a.node.Ping(ctx) }
-	exists := func(ctx context.Context) error { _, err := a.node.Exists(ctx, b.root); return err }
+	exists, err := a.node.RepeatExists(ctx, b.root)
+	if err != nil {
+		return err
+	}
 	for _, f := range []func() error{
 		func() error { return b.calls(ctx, "warm-up", 1, exists) },
 		func() error { return b.calls(ctx, "ping", 1, ping) },
@@ -168,6 +171,7 @@ func (b *bench) work(ctx context.Context) (err error) {
 		},
 		func() error { return b.calls(ctx, "parallel", b.s.workers, exists) },
 		func() error { return b.pipes(ctx, a) },
+		func() error { return b.stash(ctx, a) },
 		func() error { return b.log(ctx, a) },
 		func() error { return b.logs(ctx, a) },
 	} {

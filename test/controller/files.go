@@ -54,6 +54,23 @@ func (n *Node) Exists(ctx context.Context, path string) (bool, error) {
 	return b, err
 }
 
+// RepeatExists returns FilePath.exists with a request that is encoded once: what
+// it takes is the agent's time rather than the controller's.
+func (n *Node) RepeatExists(ctx context.Context, path string) (func(context.Context) error, error) {
+	c, err := n.channel(ctx)
+	if err != nil {
+		return nil, err
+	}
+	t := c.templates["Exists"]
+	o := t.callable()
+	setPath(o, path)
+	payload, err := t.encode(o)
+	return func(ctx context.Context) error {
+		_, err := c.send(ctx, t, payload)
+		return err
+	}, err
+}
+
 // IsDirectory is FilePath.isDirectory.
 func (n *Node) IsDirectory(ctx context.Context, path string) (bool, error) {
 	v, err := n.file(ctx, "IsDirectory", path, nil)
