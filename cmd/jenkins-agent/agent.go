@@ -14,6 +14,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/footman-ci/footman/awsauth"
 	"github.com/footman-ci/footman/remoting"
 	"github.com/footman-ci/footman/remoting/callable"
 	"github.com/footman-ci/footman/remoting/hudson"
@@ -66,6 +67,13 @@ func runAgent(c *cli.Context) error {
 	if dir != "" {
 		a.log.Info("Using " + dir + " as a remoting work directory")
 	}
+	if c.Bool("awsauth") {
+		aws, err := awsauthOptions(c, nil)
+		if err != nil {
+			return usagef("%v", err)
+		}
+		a.aws = &aws
+	}
 	if o.inbound() {
 		return a.connect(c.Context)
 	}
@@ -84,6 +92,7 @@ type agent struct {
 	protocol atomic.Pointer[string]
 	http     *http.Client // with the proxy and the CAs of the options
 	builds   *hudson.Agent
+	aws      *awsauth.Options // nil without -awsauth
 	calls    *callable.Table
 	watch    *watch                   // nil without -http
 	notices  chan notice              // of the machine's end; made by stopOnSignal
@@ -144,6 +153,7 @@ func (a *agent) connect(ctx context.Context) error {
 	if err := a.observe(ctx); err != nil {
 		return err
 	}
+	defer a.startAWS(ctx)()
 	a.log.Info("Setting up agent: " + a.o.name)
 	a.log.Info("Using Remoting version: " + remotingVersion)
 	err = engine.Run(ctx)

@@ -61,7 +61,11 @@ func run(argv []string, stdout, stderr io.Writer) int {
 		return exitFailure
 	}
 	var err error
-	if len(args) == 0 || app.Command(args[0]) == nil {
+	doctor := len(args) > 0 && args[0] == "doctor" && !asJava
+	if doctor {
+		args = args[1:] // it is asked about the rest
+	}
+	if doctor || len(args) == 0 || app.Command(args[0]) == nil {
 		// agent.jar knows no environment; the script of the official images does.
 		if !asJava {
 			args, err = withEnvironment(app, os.Getenv, args, func(s string) { fmt.Fprintln(stderr, s) })
@@ -72,6 +76,9 @@ func run(argv []string, stdout, stderr io.Writer) int {
 		if err != nil {
 			return exitCode(err, stderr)
 		}
+	}
+	if doctor {
+		args = append([]string{"doctor"}, args...)
 	}
 	return exitCode(runApp(context.Background(), app, args), stderr)
 }
@@ -91,8 +98,8 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 		UsageText: "jenkins-agent -url URL -secret SECRET -name NAME [-webSocket] [-workDir DIR]   connect to a controller\n" +
 			"jenkins-agent                                    serve a controller on stdin and stdout\n" +
 			"jenkins-agent COMMAND                            see below",
-		Flags:                  agentFlags(),
-		Commands:               []*cli.Command{callablesCommand(), holdCommand(), execCommand(), installCommand(), awsauthCommand(), healthCommand()},
+		Flags:                  append(agentFlags(), agentAWSFlags()...),
+		Commands:               []*cli.Command{callablesCommand(), holdCommand(), execCommand(), installCommand(), awsauthCommand(), healthCommand(), doctorCommand()},
 		Action:                 runAgent,
 		Writer:                 stdout,
 		ErrWriter:              stderr,
