@@ -43,7 +43,7 @@ type tool struct {
 	t      *testing.T
 	root   string
 	place  hold.Place
-	log    bytes.Buffer
+	log    lines
 	cmd    *osexec.Cmd
 	ended  chan struct{}
 	binary string // the agent, seen from outside
