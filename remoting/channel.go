@@ -156,7 +156,7 @@ func (c *Channel) Serve(ctx context.Context) error {
 			c.log.Warn("skipping a command that can't be read", "bytes", len(b), "err", err)
 			continue
 		}
-		if c.foreign(cmd) && c.cfg.Relay.Forward(cmd.class, cmd.obj, b) {
+		if c.foreign(cmd) && c.toRelay(cmd, b) {
 			continue
 		}
 		if !c.dispatch(cmd, b) {
@@ -269,9 +269,12 @@ func (c *Channel) dispatch(cmd command, raw []byte) bool {
 	case classOutChunk, classWriterChunk, classOutFlush, classWriterFlush, classOutEOF, classWriterEOF, classOutUnexport, classWriterUnexport:
 		c.pipeCommand(cmd)
 	case classOutAck, classWriterAck:
-		c.window(o.Int("oid"), false).ack(int(o.Int("size")))
+		c.acknowledged(cmd.class, o.Int("oid"), int(o.Int("size")))
 	case classOutDead, classWriterDead:
 		c.window(o.Int("oid"), false).kill(deadWriter(o))
+		if c.cfg.Relay != nil {
+			c.cfg.Relay.Forward(cmd.class, o, raw) // which may write there, too
+		}
 	case classPipeConnect:
 		c.log.Warn("the controller connected a pipe that was never offered", "oid", o.Int("oidRos"))
 	case classGC:

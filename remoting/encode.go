@@ -35,6 +35,7 @@ var (
 		jser.Prim("ioId", 'I'), jser.Prim("oid", 'I'), jser.Prim("requestId", 'I'), jser.Ref("error", "java.lang.Throwable"))
 	outUnexportDesc = jser.Serializable(classOutUnexport, 1, commandDesc, jser.Prim("ioId", 'I'), jser.Prim("oid", 'I'))
 	outAckDesc      = jser.Serializable(classOutAck, 1, commandDesc, jser.Prim("oid", 'I'), jser.Prim("size", 'I'))
+	writerAckDesc   = jser.Serializable(classWriterAck, 1, commandDesc, jser.Prim("oid", 'I'), jser.Prim("size", 'I'))
 	outDeadDesc     = jser.Serializable(classOutDead, 1, commandDesc, jser.Prim("oid", 'I'))
 
 	writerChunkDesc    = jser.Serializable(classWriterChunk, 1, commandDesc, jser.Prim("ioId", 'I'), jser.Prim("oid", 'I'), jser.Ref("buf", "[C"))

@@ -142,11 +142,10 @@ func (c *Channel) hot(b []byte) bool {
 		return true
 	}
 	if _, ok := ackTemplate.match(b, n[:2]); ok {
-		w := c.window(n[0], false)
-		if w == nil {
+		if c.window(n[0], false) == nil {
 			return false
 		}
-		w.ack(int(n[1]))
+		c.acknowledged(classOutAck, n[0], int(n[1]))
 		return true
 	}
 	return false

@@ -62,14 +62,18 @@ func (w *window) signal() {
 	w.wake = make(chan struct{})
 }
 
-func (w *window) ack(n int) {
+// ack credits n bytes and returns what is more than was taken.
+func (w *window) ack(n int) (rest int) {
 	if w == nil || n <= 0 {
-		return
+		return 0
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.free = min(w.free+n, w.size)
+	w.free += n
+	rest = max(0, w.free-w.size)
+	w.free -= rest
 	w.signal()
+	return rest
 }
 
 func (w *window) kill(err error) {

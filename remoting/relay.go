@@ -55,8 +55,74 @@ func (c *Channel) EndPipe(oid int32, err error) {
 	_ = c.newWriter(c.ctx, nil, oid, false).CloseWithError(err)
 }
 
-// ReleaseStream gives back a stream of the controller that nobody will write to.
-func (c *Channel) ReleaseStream(oid int32) { _ = c.newWriter(c.ctx, nil, oid, false).Release() }
+// RefusePipe connects a pipe that the controller wants to write to, and refuses
+// what it writes: without a reader it would wait for ever.
+func (c *Channel) RefusePipe(oid int32) {
+	if p, err := c.connectPipe(c.ctx, oid); err == nil {
+		_ = p.Close()
+	}
+}
+
+// RefuseStream tells the controller that a stream it writes to is dead
+// (NotifyDeadWriter): a write that waits for an acknowledgement then fails.
+func (c *Channel) RefuseStream(oid int32, why error) { c.refuseChunk(oid, 0, why) }
+
+// ReleaseStream gives back a stream of the controller that nobody will write
+// to; chars says that it is a java.io.Writer.
+func (c *Channel) ReleaseStream(oid int32, chars bool) {
+	_ = c.newWriter(c.ctx, nil, oid, chars).Release()
+}
+
+// ChunkTarget returns the oid of a ProxyOutputStream$Chunk in its usual form.
+// It looks at bytes only, where ParseCommand copies the data.
+func ChunkTarget(raw []byte) (oid int32, ok bool) {
+	var n [3]int32
+	_, ok = chunkTemplate.match(raw, n[:])
+	return n[1], ok
+}
+
+// toRelay passes a command on to the companion. Requests and answers that come
+// after pipe operations of ours wait for these first, beside the reader. false
+// means that the command is ours to answer.
+func (c *Channel) toRelay(cmd command, raw []byte) bool {
+	var last int32
+	switch cmd.class {
+	case classRPCRequest, classUserRPCRequest, classInChunk, classResponse:
+		last = cmd.obj.Int("lastIoId")
+	}
+	if last == 0 || c.inOps.before(last) == nil {
+		return c.cfg.Relay.Forward(cmd.class, cmd.obj, raw)
+	}
+	raw = append([]byte(nil), raw...)
+	c.requests.Add(1)
+	go func() {
+		defer c.requests.Done()
+		if c.inOps.wait(c.ctx, last) != nil {
+			return // the channel has ended
+		}
+		if !c.cfg.Relay.Forward(cmd.class, cmd.obj, raw) && cmd.class != classResponse {
+			c.dispatch(cmd, raw)
+		}
+	}()
+	return true
+}
+
+// acknowledged credits an acknowledgement to our writer. The companion may
+// write to the same stream: what is more than we have sent is for it.
+func (c *Channel) acknowledged(class string, oid int32, n int) {
+	rest := c.window(oid, false).ack(n)
+	if rest <= 0 || c.cfg.Relay == nil {
+		return
+	}
+	desc := outAckDesc
+	if class == classWriterAck {
+		desc = writerAckDesc
+	}
+	o := jser.New(desc, nil, oid, int32(rest))
+	if raw, err := encodeCommand(o); err == nil {
+		c.cfg.Relay.Forward(class, o, raw)
+	}
+}
 
 // FailRequest answers a bare request of the controller with an exception.
 func (c *Channel) FailRequest(id int32, err error) {
@@ -71,6 +137,14 @@ func (c *Channel) LoaderName(ctx context.Context, loader int32) (string, error) 
 	name, _ := v.(string)
 	return name, err
 }
+
+// Stream is an OutputStream of the peer whose oid is known by other means than
+// a call.
+func (c *Channel) Stream(oid int32) *ProxyWriter { return c.newWriter(c.ctx, nil, oid, false) }
+
+// RefersToUs reports whether the call carries an object that we exported, which
+// a companion can't resolve.
+func (call *Call) RefersToUs() bool { return call.ours }
 
 // Object is an object of the peer whose oid is known by other means than a
 // call. user makes calls travel as UserRequests.

@@ -24,6 +24,7 @@ type Call struct {
 	Raw []byte
 
 	foreign bool         // refers to an object of the companion
+	ours    bool         // refers to an object that we exported
 	io      atomic.Int32 // last pipe operation sent for this call
 	streams []*remoteRef
 }

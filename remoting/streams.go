@@ -38,8 +38,12 @@ func (call *Call) collectStreams(v jser.Value) {
 				call.streams = append(call.streams, &remoteRef{node: v})
 				return
 			case classInvocationHandler:
-				if oid := v.Int("oid"); v.Bool("goingHome") && oid > 1 && oid < FirstID {
-					call.foreign = true
+				if oid := v.Int("oid"); v.Bool("goingHome") && oid > 1 {
+					if oid < FirstID {
+						call.foreign = true
+					} else {
+						call.ours = true
+					}
 				}
 				if !v.Bool("goingHome") && !v.Bool("autoUnexportByCaller") {
 					call.streams = append(call.streams, &remoteRef{node: v, oid: v.Int("oid")})
@@ -234,18 +238,23 @@ func (call *Call) Disown() {
 	}
 }
 
-// Pipes lists the oids of the pipes that the call is to write to: somebody
-// reads at their other end and waits for an end.
-func (call *Call) Pipes() []int32 {
-	var oids []int32
+// Pipes lists pipes of the call by oid. out are those that the call is to write
+// to: somebody reads at their other end and waits for an end.
+//
+// in lists those that the controller writes to once they are connected.
+func (call *Call) Pipes() (out, in []int32) {
 	for _, r := range call.streams {
 		if r.node.Class.Name == classPipe {
-			if out, oid, ok := pipeOID(r.node); ok && out {
-				oids = append(oids, oid)
+			switch toUs, oid, ok := pipeOID(r.node); {
+			case !ok:
+			case toUs:
+				out = append(out, oid)
+			default:
+				in = append(in, oid)
 			}
 		}
 	}
-	return oids
+	return out, in
 }
 
 // Keep says that the call's handler keeps a stream or proxy, which is then

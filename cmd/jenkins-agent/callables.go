@@ -39,9 +39,15 @@ func callablesCommand() *cli.Command {
 		Usage: "list the Java classes that this agent executes natively",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "json", Usage: "print an array of objects, with the fields that are understood"},
+			&cli.BoolFlag{Name: "seen", Usage: "list instead what the controllers of a work directory sent, and whether it ran natively, in the companion JVM, or not at all"},
+			&cli.StringFlag{Name: "workDir", Usage: "with -seen: `DIR` of the agent", EnvVars: []string{"JENKINS_AGENT_WORKDIR"}},
+			&cli.StringFlag{Name: "internalDir", Usage: "with -seen: as for the agent", Value: "remoting"},
 			&cli.BoolFlag{Name: "markdown", Usage: "print the page docs/callables.md"},
 		},
 		Action: func(c *cli.Context) error {
+			if c.Bool("seen") {
+				return listSeen(c)
+			}
 			list := listCallables()
 			switch {
 			case c.Bool("json"):

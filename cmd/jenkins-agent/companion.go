@@ -2,9 +2,13 @@ package main
 
 import (
 	"crypto/tls"
+	"encoding/base64"
+	"fmt"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/footman-ci/footman/remoting"
@@ -19,8 +23,20 @@ func (a *agent) companion(client *http.Client) (*jvm.Companion, error) {
 		HTTP: client, Header: a.o.headers, WorkDir: a.o.workDir, Environ: buildEnvironment(os.Environ()), Log: a.log,
 		JarFile: agentJar(),
 	}
-	if len(a.o.urls) > 0 {
-		cfg.URL = a.o.urls[0]
+	cfg.URLs = a.o.urls
+	if a.o.credentials != "" {
+		cfg.Header = cfg.Header.Clone()
+		if cfg.Header == nil {
+			cfg.Header = http.Header{}
+		}
+		if cfg.Header.Get("Authorization") == "" {
+			cfg.Header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(a.o.credentials)))
+		}
+	}
+	if t, ok := client.Transport.(*http.Transport); ok && a.o.proxyCredentials != "" {
+		t = t.Clone()
+		t.Proxy = proxyWith(a.o.proxyCredentials)
+		cfg.HTTP = &http.Client{Transport: t}
 	}
 	switch m := a.o.companion; m {
 	case "", "auto", "eager":
@@ -29,18 +45,45 @@ func (a *agent) companion(client *http.Client) (*jvm.Companion, error) {
 	default:
 		cfg.Java = m
 	}
-	if o := os.Getenv("JENKINS_JAVA_OPTS"); o != "" {
-		opts, err := splitWords(o)
-		if err != nil {
-			return nil, usagef("JENKINS_JAVA_OPTS: %v", err)
+	for _, name := range []string{"JENKINS_JAVA_OPTS", "JAVA_OPTS"} {
+		if o := os.Getenv(name); o != "" {
+			opts, err := splitWords(o)
+			if err != nil {
+				return nil, usagef("%s: %v", name, err)
+			}
+			cfg.JavaOptions = opts
+			break
 		}
-		cfg.JavaOptions = opts
 	}
-	cfg.Dir = filepath.Join(os.TempDir(), "jenkins-agent-companion")
+	cfg.Dir = filepath.Join(os.TempDir(), fmt.Sprintf("jenkins-agent-companion-%d", os.Getuid()))
 	if a.o.workDir != "" {
-		cfg.Dir = filepath.Join(a.o.workDir, a.o.internalDir, "companion")
+		cfg.Dir = companionDir(a.o.workDir, a.o.internalDir)
+		cfg.JarCache = filepath.Join(a.o.workDir, a.o.internalDir, "jarCache") // that of the official agent
+	}
+	if a.o.jarCache != "" {
+		cfg.JarCache = a.o.jarCache
 	}
 	return jvm.New(cfg), nil
+}
+
+// companionDir is where facts about the controller's need of a JVM are kept.
+func companionDir(workDir, internalDir string) string {
+	return filepath.Join(workDir, internalDir, "companion")
+}
+
+// proxyWith takes the proxy from the environment and gives it credentials that
+// it does not name itself.
+func proxyWith(credentials string) func(*http.Request) (*url.URL, error) {
+	return func(r *http.Request) (*url.URL, error) {
+		u, err := http.ProxyFromEnvironment(r)
+		if u == nil || err != nil || u.User != nil {
+			return u, err
+		}
+		with := *u
+		user, password, _ := strings.Cut(credentials, ":")
+		with.User = url.UserPassword(user, password)
+		return &with, nil
+	}
 }
 
 // agentJar is a jar that came with the image or by agent injection, "" if there
@@ -63,20 +106,30 @@ func httpClient(cfg *tls.Config) *http.Client {
 	}}
 }
 
-// prefetch starts the companion at once when it was asked for.
+// prefetch starts the companion at once when it was asked for, and has its jar
+// ready for a controller that needed it before.
 func (a *agent) prefetch(c *jvm.Companion, ch *remoting.Channel) {
-	if a.o.companion != "eager" {
-		return
+	switch {
+	case a.o.companion == "eager":
+		go func() {
+			if err := c.Prefetch(ch.Context(), ch); err != nil {
+				a.log.Warn("The companion JVM could not be made ready", "err", err)
+			}
+		}()
+	case a.o.companion != "off" && c.Needed():
+		go func() {
+			if err := c.FetchJar(ch.Context()); err != nil {
+				a.log.Debug("agent.jar could not be made ready", "err", err)
+			}
+		}()
 	}
-	go func() {
-		if err := c.Prefetch(ch.Context(), ch); err != nil {
-			a.log.Warn("The companion JVM could not be made ready", "err", err)
-		}
-	}()
 }
 
 // withCompanion lets the companion run what the table does not.
 func withCompanion(t *callable.Table, c *jvm.Companion) *callable.Table {
 	t.Fallback, t.Observe = c, c.Observe
+	if dir := c.StateDir(); dir != "" {
+		t.Seen = newSeen(filepath.Join(dir, seenFile)).note
+	}
 	return t
 }

@@ -82,14 +82,7 @@ func (w *watch) writeMetrics(out io.Writer) error {
 	m.one("jenkins_agent_processes", "gauge", "Processes of builds that run.", float64(w.builds.Running()))
 	m.family("jenkins_agent_calls_total", "counter", "Calls of the controller by class and by who executes it.")
 	for _, c := range w.calls.Counts() {
-		route := "native"
-		if !c.Native {
-			route = "refused"
-			if w.relays {
-				route = "relayed" // or refused, where no Java runtime is found
-			}
-		}
-		m.sample("jenkins_agent_calls_total", float64(c.Calls), "class", c.Class, "route", route)
+		m.sample("jenkins_agent_calls_total", float64(c.Calls), "class", c.Class, "route", c.Route)
 	}
 	m.process(w.started)
 	m.cgroup("/sys/fs/cgroup/")

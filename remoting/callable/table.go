@@ -7,7 +7,9 @@
 package callable
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -73,21 +75,33 @@ type Table struct {
 	Fallback Fallback     // nil refuses what is unknown
 	// Observe, if set, sees each call before it is executed natively.
 	Observe func(*Call)
+	// Seen, if set, is told once of each class and the way its calls go.
+	Seen func(class, route string)
 
 	entries map[string]*entry
-	unknown sync.Map // class name → *atomic.Int64
+	unknown sync.Map // class name → *foreignCalls
 }
+
+// foreignCalls counts the calls of a class that were not for the table.
+type foreignCalls struct{ relayed, refused atomic.Int64 }
 
 type entry struct {
 	Entry
 	calls atomic.Int64
 }
 
-// Count is how often a class was asked for.
+// Ways that a call can go.
+const (
+	RouteNative  = "native"  // executed by us
+	RouteRelayed = "relayed" // executed, or answered, by the fallback
+	RouteRefused = "refused" // answered with an exception of ours
+)
+
+// Count is how often a class was asked for and went one way.
 type Count struct {
-	Class  string
-	Native bool
-	Calls  int64
+	Class string
+	Route string
+	Calls int64
 }
 
 // Register adds entries. Registering a class twice is a mistake of ours and
@@ -114,19 +128,27 @@ func (t *Table) Entries() []Entry {
 	return out
 }
 
-// Counts lists every class that was asked for so far, by name.
+// Counts lists every class that was asked for so far, by name and way.
 func (t *Table) Counts() []Count {
 	var out []Count
 	for _, e := range t.entries {
 		if n := e.calls.Load(); n > 0 {
-			out = append(out, Count{e.Class, true, n})
+			out = append(out, Count{e.Class, RouteNative, n})
 		}
 	}
 	t.unknown.Range(func(k, v any) bool {
-		out = append(out, Count{k.(string), false, v.(*atomic.Int64).Load()})
+		f := v.(*foreignCalls)
+		if n := f.relayed.Load(); n > 0 {
+			out = append(out, Count{k.(string), RouteRelayed, n})
+		}
+		if n := f.refused.Load(); n > 0 {
+			out = append(out, Count{k.(string), RouteRefused, n})
+		}
 		return true
 	})
-	slices.SortFunc(out, func(a, b Count) int { return strings.Compare(a.Class, b.Class) })
+	slices.SortFunc(out, func(a, b Count) int {
+		return cmp.Or(strings.Compare(a.Class, b.Class), strings.Compare(a.Route, b.Route))
+	})
 	return out
 }
 
@@ -136,16 +158,24 @@ func (t *Table) Handle(ctx context.Context, rc *remoting.Call) (jser.Value, erro
 	e := t.entries[c.Object.Class.Name]
 	why := t.check(e, c)
 	if why == nil {
-		e.calls.Add(1)
+		t.counted(&e.calls, e.Class, RouteNative)
 		if t.Observe != nil {
 			t.Observe(c)
 		}
 		return e.Run(ctx, c)
 	}
-	first := t.count(c.Object.Class.Name)
+	class := ClassOf(c.Object)
+	calls, first := t.count(class)
 	if t.Fallback != nil {
-		return t.Fallback.Handle(ctx, rc, why)
+		v, err := t.Fallback.Handle(ctx, rc, why)
+		if err == nil || errors.Is(err, remoting.ErrAnswered) {
+			t.counted(&calls.relayed, class, RouteRelayed)
+		} else {
+			t.counted(&calls.refused, class, RouteRefused)
+		}
+		return v, err
 	}
+	t.counted(&calls.refused, class, RouteRefused)
 	if first && t.Log != nil {
 		t.Log.Warn("a callable is not implemented natively; its call fails", "class", c.Object.Class.Name, "reason", why)
 	}
@@ -153,27 +183,43 @@ func (t *Table) Handle(ctx context.Context, rc *remoting.Call) (jser.Value, erro
 		"%v. It needs a Java runtime in the agent's image, or the official agent; see 'jenkins-agent callables' for what is native", why)
 }
 
+func (t *Table) counted(n *atomic.Int64, class, route string) {
+	if n.Add(1) == 1 && t.Seen != nil {
+		t.Seen(class, route)
+	}
+}
+
 // maxUnknown bounds what a controller can make us remember.
 const maxUnknown = 1000
 
-// count notes an unknown class; it reports whether it is the first time.
-func (t *Table) count(class string) bool {
+// count finds the counters of an unknown class; first tells whether it is new.
+func (t *Table) count(class string) (calls *foreignCalls, first bool) {
 	if n, ok := t.unknown.Load(class); ok {
-		n.(*atomic.Int64).Add(1)
-		return false
+		return n.(*foreignCalls), false
 	}
 	size := 0
 	t.unknown.Range(func(any, any) bool { size++; return true })
 	if size >= maxUnknown {
-		return false
+		return new(foreignCalls), false
 	}
-	n, seen := t.unknown.LoadOrStore(class, new(atomic.Int64))
-	n.(*atomic.Int64).Add(1)
-	return !seen
+	n, seen := t.unknown.LoadOrStore(class, new(foreignCalls))
+	return n.(*foreignCalls), !seen
+}
+
+// ClassOf names what a callable is: its class, or for a lambda the class that
+// it was written in (java.lang.invoke.SerializedLambda.implClass, which has
+// slashes for dots).
+func ClassOf(o *jser.Object) string {
+	if o.Class.Name == "java.lang.invoke.SerializedLambda" {
+		if c := o.Str("implClass"); c != "" {
+			return strings.ReplaceAll(c, "/", ".") + " (lambda)"
+		}
+	}
+	return o.Class.String()
 }
 
 func (t *Table) check(e *entry, c *Call) error {
-	class := c.Object.Class.String()
+	class := ClassOf(c.Object)
 	if e == nil {
 		return &Unsupported{Class: class}
 	}

@@ -3,9 +3,10 @@ package jvm
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -19,20 +20,25 @@ import (
 type Config struct {
 	Off         bool     // never start one
 	Java        string   // program or home of the runtime; "" means to look for one
-	JavaOptions []string // instead of ours, which keep it small
+	JavaOptions []string // after ours, which keep it small; they win
 
-	JarFile string       // an agent.jar at hand, else it is fetched from URL
-	URL     string       // root of Jenkins
+	JarFile string       // an agent.jar at hand, else it is fetched from URLs
+	URLs    []string     // roots of Jenkins, tried in turn
 	HTTP    *http.Client // for fetching, with proxy and CA
 	Header  http.Header  // to send along
 
-	Dir     string   // for agent.jar, the jar cache and our class
-	WorkDir string   // where the JVM runs
-	Environ []string // of the JVM, without our secrets
+	Dir      string   // for agent.jar, our class, and the marker (see Needed)
+	JarCache string   // for the jars of plugins, over restarts; "" means in Dir
+	WorkDir  string   // where the JVM runs
+	Environ  []string // of the JVM, without our secrets
 
 	// IdleStop ends a companion that ran nothing and of which the controller
 	// knows nothing for so long; 0 means 30 minutes, negative never.
 	IdleStop time.Duration
+	// Patience is how long the JVM may take to read its input, to repeat an
+	// initialisation, and to finish pipe operations that a native call comes
+	// after; 0 means 2 minutes.
+	Patience time.Duration
 	Limits   jser.Limits
 	Log      *slog.Logger
 }
@@ -60,8 +66,14 @@ func New(cfg Config) *Companion {
 	if cfg.IdleStop == 0 {
 		cfg.IdleStop = 30 * time.Minute
 	}
+	if cfg.Patience <= 0 {
+		cfg.Patience = 2 * time.Minute
+	}
+	if cfg.JarCache == "" {
+		cfg.JarCache = filepath.Join(cfg.Dir, "jarCache")
+	}
 	return &Companion{cfg: cfg, log: cfg.Log,
-		jar: &jarSource{file: cfg.JarFile, url: cfg.URL, client: cfg.HTTP, header: cfg.Header, dir: cfg.Dir}}
+		jar: &jarSource{file: cfg.JarFile, urls: cfg.URLs, client: cfg.HTTP, header: cfg.Header, dir: cfg.Dir}}
 }
 
 // Attach makes ch the channel to serve. A JVM of an earlier channel is ended:
@@ -73,6 +85,7 @@ func (c *Companion) Attach(ch *remoting.Channel) {
 	old := c.episode
 	c.episode = e
 	c.mu.Unlock()
+	c.jar.stale() // the controller may have been updated
 	if old != nil {
 		old.end()
 	}
@@ -120,8 +133,22 @@ func (c *Companion) Serve(ctx context.Context, call *remoting.Call, why error) (
 	if e == nil {
 		return nil, context.Canceled
 	}
+	if call.RefersToUs() {
+		return nil, remoting.Errorf(remoting.IOExceptionClass,
+			"footman: %s refers to an object that the agent itself made, such as a running process, and can't be executed by the companion JVM", innermost(call))
+	}
+	if call.Callable.Class.Is(classRPC) {
+		// An object of a JVM that has ended is not worth starting another one.
+		if r := e.running(); r == nil || !r.owns(call.Callable.Int("oid")) {
+			return nil, remoting.Errorf(remoting.IllegalStateClass,
+				"Invalid object ID %d: it belonged to a companion JVM that has ended", call.Callable.Int("oid"))
+		}
+	}
 	p, err := e.get(ctx, call, why)
 	if err != nil {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx) // cancelled while it waited for the start
+		}
 		return nil, c.refusal(ctx, call, why, err)
 	}
 	return nil, e.execute(ctx, p, call)
@@ -130,7 +157,7 @@ func (c *Companion) Serve(ctx context.Context, call *remoting.Call, why error) (
 // refusal explains why a call can't be executed here, and what can be done.
 func (c *Companion) refusal(ctx context.Context, call *remoting.Call, why, err error) error {
 	var unsupported *callable.Unsupported
-	what := call.Text
+	what := innermost(call)
 	if errors.As(why, &unsupported) {
 		what = unsupported.Class
 	}
@@ -204,6 +231,55 @@ func (c *Companion) Prefetch(ctx context.Context, ch *remoting.Channel) error {
 	if e == nil {
 		return errors.New("jvm: no channel")
 	}
-	_, err := e.get(ctx, nil, fmt.Errorf("asked to be ready"))
+	_, err := e.get(ctx, nil, errors.New("asked to be ready"))
 	return err
+}
+
+// FetchJar brings agent.jar up to date, so that the first call does not wait for
+// it. It starts nothing.
+func (c *Companion) FetchJar(ctx context.Context) error {
+	if c.cfg.Off {
+		return errOff
+	}
+	_, err := c.jar.get(ctx)
+	return err
+}
+
+// Needed reports whether this controller needed a companion before. A file in
+// Config.Dir remembers that, by the controller's URL.
+func (c *Companion) Needed() bool {
+	b, err := os.ReadFile(c.marker())
+	url, _, _ := strings.Cut(string(b), "\n")
+	return err == nil && url == c.controller()
+}
+
+// StateDir is where facts about this controller may be kept, "" if this agent
+// has no work directory.
+func (c *Companion) StateDir() string {
+	if c.cfg.WorkDir == "" {
+		return ""
+	}
+	return c.cfg.Dir
+}
+
+func (c *Companion) marker() string { return filepath.Join(c.cfg.Dir, "needed") }
+
+func (c *Companion) controller() string {
+	if len(c.cfg.URLs) == 0 {
+		return ""
+	}
+	return c.cfg.URLs[0]
+}
+
+func (c *Companion) markNeeded(class string) {
+	if c.Needed() {
+		return
+	}
+	err := os.MkdirAll(c.cfg.Dir, 0o777)
+	if err == nil {
+		err = os.WriteFile(c.marker(), []byte(c.controller()+"\n"+class+"\n"), 0o666)
+	}
+	if err != nil {
+		c.log.Debug("that the companion is needed can't be noted", "err", err)
+	}
 }

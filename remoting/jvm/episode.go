@@ -2,6 +2,7 @@ package jvm
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
@@ -16,8 +17,8 @@ type episode struct {
 
 	mu         sync.Mutex // guards the fields below
 	jvm        *running
-	starting   chan struct{} // closed when a start is over
-	generation int           // of the next JVM
+	starting   *start
+	generation int // of the next JVM
 	ended      bool
 	init       [][]byte // to be replayed to each JVM
 	barrierID  int32
@@ -33,11 +34,21 @@ type running struct {
 	waiting map[int32]chan struct{} // the controller's user requests that it executes
 	direct  map[int32]bool          // its bare requests
 	dropped map[int32]chan struct{} // requests of ours: the answer is for nobody
-	writers map[int32]bool          // streams of the controller that it wrote to
+	writers map[int32]bool          // streams of the controller that it wrote to; true is a java.io.Writer
+	sinks   map[int32]bool          // its streams that the controller wrote to
+	pipes   map[int32]bool          // pipes of the controller that it is to write to: somebody reads them
+	piped   map[int32]bool          // pipes of the controller that it connected
 	exports map[int32]int           // its objects that the controller refers to
+	dead    bool                    // nothing more may be entered above
 	fed     int32                   // last pipe operation of the controller that it got
 	synced  int32                   // last one known to be finished
 	busy    time.Time               // last sign of use
+}
+
+// start is one attempt that several calls may wait for.
+type start struct {
+	done chan struct{}
+	err  error // valid when done is closed
 }
 
 func (e *episode) running() *running {
@@ -46,11 +57,17 @@ func (e *episode) running() *running {
 	return e.jvm
 }
 
+// remember keeps a command for the JVMs to come, and plays it to the one that
+// runs.
 func (e *episode) remember(raw []byte) {
 	e.mu.Lock()
-	defer e.mu.Unlock()
 	if len(e.init) < maxReplay {
 		e.init = append(e.init, raw)
+	}
+	r := e.jvm
+	e.mu.Unlock()
+	if r != nil {
+		go func() { _ = e.replay(r, raw) }() // one that does not answer is ended there
 	}
 }
 
@@ -66,28 +83,29 @@ func (e *episode) get(ctx context.Context, call *remoting.Call, why error) (*run
 		case e.ended:
 			e.mu.Unlock()
 			return nil, remoting.ErrClosed
+		case e.starting != nil: // first of all: it may be up, but not initialised
 		case e.jvm != nil:
 			r := e.jvm
 			e.mu.Unlock()
 			return r, nil
-		case e.starting == nil:
-			done := make(chan struct{})
-			e.starting = done
-			e.mu.Unlock()
-			err := e.start(call, why)
-			e.mu.Lock()
-			e.starting = nil
-			e.mu.Unlock()
-			close(done)
-			if err != nil {
-				return nil, err
-			}
-			continue
+		default:
+			s := &start{done: make(chan struct{})}
+			e.starting = s
+			go func() {
+				s.err = e.start(call, why)
+				e.mu.Lock()
+				e.starting = nil
+				e.mu.Unlock()
+				close(s.done)
+			}()
 		}
 		wait := e.starting
 		e.mu.Unlock()
 		select {
-		case <-wait:
+		case <-wait.done:
+			if wait.err != nil {
+				return nil, wait.err
+			}
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}
@@ -116,7 +134,7 @@ func (e *episode) start(call *remoting.Call, why error) error {
 	e.c.log.Info("Companion JVM started", "class", class, "why", why, "pid", p.os.Pid, "took", time.Since(began).Round(time.Millisecond))
 	r := &running{process: p, base: int32(generation * span), done: make(chan struct{}),
 		waiting: map[int32]chan struct{}{}, direct: map[int32]bool{}, dropped: map[int32]chan struct{}{},
-		writers: map[int32]bool{}, exports: map[int32]int{}, busy: time.Now()}
+		writers: map[int32]bool{}, sinks: map[int32]bool{}, pipes: map[int32]bool{}, piped: map[int32]bool{}, exports: map[int32]int{}, busy: time.Now()}
 	e.mu.Lock()
 	if e.ended {
 		e.mu.Unlock()
@@ -127,7 +145,11 @@ func (e *episode) start(call *remoting.Call, why error) error {
 	e.generation++
 	init := e.init
 	e.mu.Unlock()
+	if call != nil {
+		e.c.markNeeded(class)
+	}
 	go e.read(r)
+	go r.watchEnd()
 	if e.c.cfg.IdleStop > 0 {
 		go e.watch(r)
 	}
@@ -149,14 +171,21 @@ func (e *episode) replay(r *running, raw []byte) error {
 	r.mu.Lock()
 	r.dropped[o.Int("id")] = ch
 	r.mu.Unlock()
-	if err := r.send(raw); err != nil {
+	if r.send(raw) != nil {
+		<-r.done
 		return e.gone(r)
 	}
-	select {
-	case <-ch:
-		return nil
-	case <-r.done:
-		return e.gone(r)
+	late := time.NewTimer(e.c.cfg.Patience)
+	defer late.Stop()
+	for {
+		select {
+		case <-ch:
+			return nil
+		case <-late.C:
+			r.kill(fmt.Sprintf("it has not initialised itself in %v (%s)", e.c.cfg.Patience, o.Str("toString")))
+		case <-r.done:
+			return e.gone(r)
+		}
 	}
 }
 
@@ -166,12 +195,16 @@ func (e *episode) gone(r *running) error { return &GoneError{r.why()} }
 // execute passes a call on and waits for the JVM to answer it.
 func (e *episode) execute(ctx context.Context, r *running, call *remoting.Call) error {
 	answered := make(chan struct{})
+	out, in := call.Pipes()
+	call.Disown()
 	r.mu.Lock()
+	late := r.dead // then nobody else ends the pipes
 	r.waiting[call.ID] = answered
+	for _, oid := range out {
+		r.pipes[oid] = true
+	}
 	r.busy = time.Now()
 	r.mu.Unlock()
-	pipes := call.Pipes()
-	call.Disown()
 	err := r.send(call.Raw)
 	cancelled := ctx.Done()
 	for err == nil {
@@ -201,8 +234,18 @@ func (e *episode) execute(ctx context.Context, r *running, call *remoting.Call) 
 	_ = r.os.Kill() // if it could not be written to, it is of no use
 	<-r.done
 	err = e.gone(r)
-	for _, oid := range pipes {
-		e.ch.EndPipe(oid, err)
+	if late {
+		for _, oid := range out {
+			e.ch.EndPipe(oid, err)
+		}
+	}
+	for _, oid := range in {
+		r.mu.Lock()
+		connected := r.piped[oid]
+		r.mu.Unlock()
+		if !connected {
+			e.ch.RefusePipe(oid)
+		}
 	}
 	return callError(call, err)
 }
@@ -219,10 +262,10 @@ func callError(call *remoting.Call, err error) error {
 func innermost(call *remoting.Call) string {
 	for _, f := range []string{"callable", "task"} {
 		if o := call.Callable.Obj(f); o != nil {
-			return o.Class.String()
+			return callable.ClassOf(o)
 		}
 	}
-	return call.Callable.Class.String()
+	return callable.ClassOf(call.Callable)
 }
 
 var _ callable.Fallback = (*Companion)(nil)
@@ -236,6 +279,19 @@ func (e *episode) end() {
 	e.mu.Unlock()
 	if r != nil {
 		r.stop()
+	}
+}
+
+// watchEnd closes the pipes of a JVM that has ended: a process that it left
+// behind may keep its stdout open.
+func (r *running) watchEnd() {
+	<-r.ended
+	t := time.NewTimer(time.Second) // for what is still in the pipe
+	defer t.Stop()
+	select {
+	case <-r.done:
+	case <-t.C:
+		_ = r.Close()
 	}
 }
 

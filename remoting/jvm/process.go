@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -40,10 +41,14 @@ type process struct {
 	os   *os.Process
 	tail *tail
 
-	writeMu sync.Mutex // one command at a time
+	out *outbox
 
-	ended chan struct{} // closed when the process is gone
-	state *os.ProcessState
+	ended    chan struct{} // closed when the process is gone
+	state    *os.ProcessState
+	oomKills uint64 // of the container, when it was started
+
+	reasonMu sync.Mutex // guards reason
+	reason   string     // why we ended it, "" if we did not
 }
 
 // startProcess starts java and speaks the preambles with it.
@@ -69,7 +74,7 @@ func (c *Companion) startProcess(ctx context.Context, generation int) (*process,
 		}
 		argv = append(argv, "-cp", dir+string(os.PathListSeparator)+jar, "footman.Companion", strconv.Itoa(generation*span))
 	}
-	argv = append(argv, "-jar-cache", filepath.Join(c.cfg.Dir, "jarCache"))
+	argv = append(argv, "-jar-cache", c.cfg.JarCache)
 	p, err := launch(argv, c.cfg.Environ, c.cfg.WorkDir, c.log)
 	if err != nil {
 		return nil, err
@@ -78,7 +83,7 @@ func (c *Companion) startProcess(ctx context.Context, generation int) (*process,
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { _ = p.os.Kill() })
 	defer stop()
-	s := &transport.Stdio{In: p.out, Out: p.in, Mode: transport.ModeBinary, Noise: p.tail}
+	s := &transport.Stdio{In: newGuard(&p.process, p.stdout, c.cfg.Patience), Out: p.stdin, Mode: transport.ModeBinary, Noise: p.tail}
 	if p.Conn, err = s.Dial(ctx); err == nil && generation > 0 {
 		err = p.tail.await(ctx, "footman: ready", p.ended)
 	}
@@ -87,14 +92,14 @@ func (c *Companion) startProcess(ctx context.Context, generation int) (*process,
 		<-p.ended
 		return nil, fmt.Errorf("jvm: %s did not come up: %w%s", java, err, p.tail.quote())
 	}
+	p.process.out = newOutbox(&p.process, c.cfg.Patience)
 	return &p.process, nil
 }
 
 // child is a process whose pipes nobody speaks on yet.
 type child struct {
 	process
-	in  *os.File
-	out *os.File
+	stdin, stdout *os.File
 }
 
 func launch(argv, environ []string, dir string, log *slog.Logger) (*child, error) {
@@ -130,7 +135,10 @@ func launch(argv, environ []string, dir string, log *slog.Logger) (*child, error
 	inR.Close()
 	outW.Close()
 	errW.Close()
-	p := &child{process: process{os: proc, tail: newTail(log), ended: make(chan struct{})}, in: inW, out: outR}
+	p := &child{process: process{os: proc, tail: newTail(log), ended: make(chan struct{})}, stdin: inW, stdout: outR}
+	if m, err := exec.Memory(); err == nil {
+		p.oomKills = m.OOMKills
+	}
 	go func() {
 		_, _ = io.Copy(p.tail, errR) // ends with the process
 		errR.Close()
@@ -143,11 +151,17 @@ func launch(argv, environ []string, dir string, log *slog.Logger) (*child, error
 	return p, nil
 }
 
-// send writes one command to the JVM.
-func (p *process) send(raw []byte) error {
-	p.writeMu.Lock()
-	defer p.writeMu.Unlock()
-	return p.WriteCommand(raw)
+// send queues a copy of one command for the JVM.
+func (p *process) send(raw []byte) error { return p.out.put(raw) }
+
+// kill ends a JVM that is of no use any more. The first reason is kept.
+func (p *process) kill(reason string) {
+	p.reasonMu.Lock()
+	if p.reason == "" {
+		p.reason = reason
+	}
+	p.reasonMu.Unlock()
+	_ = p.os.Kill()
 }
 
 // stop ends the JVM.
@@ -164,23 +178,43 @@ func (p *process) why() error {
 	if p.state != nil {
 		text = p.state.String()
 	}
-	if m, err := exec.Memory(); err == nil && m.OOMKills > 0 && strings.Contains(text, "killed") {
-		text += fmt.Sprintf("; the kernel has killed %d processes of this container for lack of memory (limit %d MiB)", m.OOMKills, m.Limit>>20)
+	if m, err := exec.Memory(); err == nil && m.OOMKills > p.oomKills && strings.Contains(text, "killed") {
+		text += fmt.Sprintf("; since it was started the kernel has killed %d processes of this container for lack of memory, limit %d MiB: give it more, or bound the heap with JENKINS_JAVA_OPTS=-Xmx…",
+			m.OOMKills-p.oomKills, m.Limit>>20)
+	}
+	p.reasonMu.Lock()
+	defer p.reasonMu.Unlock()
+	if p.reason != "" {
+		return fmt.Errorf("the companion JVM was ended: %s%s", p.reason, p.tail.quote())
 	}
 	return fmt.Errorf("the companion JVM ended (%s)%s", text, p.tail.quote())
 }
 
-// javaOptions keep the JVM small and quick to start.
+// javaOptions keep the JVM small and quick to start. What the user asks for
+// comes last and wins; what would contradict it is left out.
 func (c *Companion) javaOptions() []string {
-	if len(c.cfg.JavaOptions) > 0 {
-		return c.cfg.JavaOptions
+	var limit uint64
+	if m, err := exec.Memory(); err == nil {
+		limit = m.Limit
 	}
-	opts := []string{"-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-Djava.awt.headless=true"}
-	if m, err := exec.Memory(); err == nil && m.Limit > 0 {
-		heap := min(max(m.Limit/2, 64<<20), 1<<30)
-		opts = append(opts, fmt.Sprintf("-Xmx%dm", heap>>20))
+	return javaOptions(c.cfg.JavaOptions, limit)
+}
+
+// javaOptions with a memory limit of the container in bytes, 0 for none.
+func javaOptions(user []string, limit uint64) []string {
+	has := func(parts ...string) bool {
+		return slices.ContainsFunc(user, func(o string) bool {
+			return slices.ContainsFunc(parts, func(p string) bool { return strings.HasPrefix(o, p) })
+		})
 	}
-	return opts
+	opts := []string{"-XX:TieredStopAtLevel=1", "-Xshare:auto", "-Djava.awt.headless=true"}
+	if !slices.ContainsFunc(user, func(o string) bool { return strings.HasPrefix(o, "-XX:+Use") && strings.HasSuffix(o, "GC") }) {
+		opts = append(opts, "-XX:+UseSerialGC") // a second collector would be an error
+	}
+	if limit > 0 && !has("-Xmx", "-XX:MaxHeapSize", "-XX:MaxRAM", "-XX:InitialRAMPercentage", "-Xms") {
+		opts = append(opts, fmt.Sprintf("-Xmx%dm", min(max(limit/2, 64<<20), 1<<30)>>20))
+	}
+	return append(opts, user...)
 }
 
 // writeShim puts footman.Companion where java finds it.

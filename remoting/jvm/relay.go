@@ -14,19 +14,20 @@ var errTooMany = errors.New("the companion JVM has died too often on this connec
 
 // Class names of commands, package hudson.remoting.
 const (
-	prefix         = "hudson.remoting."
-	classResponse  = prefix + "Response"
-	classUnexport  = prefix + "UnexportCommand"
-	classClose     = prefix + "Channel$CloseCommand"
-	classCancel    = prefix + "Request$Cancel"
-	classConnect   = prefix + "Pipe$ConnectCommand"
-	classInChunk   = prefix + "ProxyInputStream$Chunk"
-	classInEOF     = prefix + "ProxyInputStream$EOF"
-	classInvoker   = prefix + "RemoteInvocationHandler"
-	classRPC       = prefix + "RemoteInvocationHandler$RPCRequest"
-	classUserRPC   = prefix + "RemoteInvocationHandler$UserRPCRequest"
-	outputCommands = prefix + "ProxyOutputStream$"
-	writerCommands = prefix + "ProxyWriter$"
+	prefix           = "hudson.remoting."
+	classUserRequest = prefix + "UserRequest"
+	classResponse    = prefix + "Response"
+	classUnexport    = prefix + "UnexportCommand"
+	classClose       = prefix + "Channel$CloseCommand"
+	classCancel      = prefix + "Request$Cancel"
+	classConnect     = prefix + "Pipe$ConnectCommand"
+	classInChunk     = prefix + "ProxyInputStream$Chunk"
+	classInEOF       = prefix + "ProxyInputStream$EOF"
+	classInvoker     = prefix + "RemoteInvocationHandler"
+	classRPC         = prefix + "RemoteInvocationHandler$RPCRequest"
+	classUserRPC     = prefix + "RemoteInvocationHandler$UserRPCRequest"
+	outputCommands   = prefix + "ProxyOutputStream$"
+	writerCommands   = prefix + "ProxyWriter$"
 )
 
 // forward passes a command of the controller on to the JVM that it is for.
@@ -40,42 +41,50 @@ func (e *episode) forward(class string, o *jser.Object, raw []byte) bool {
 	if !isOutput {
 		suffix, isOutput = strings.CutPrefix(class, writerCommands)
 	}
-	switch {
-	case class == classResponse:
-		if !r.owns(o.Int("id")) {
-			return true // for one that is gone
-		}
-	case class == classCancel:
-	case class == classConnect:
-		if !r.owns(o.Int("oidRos")) {
-			return false
-		}
-	case isOutput && (suffix == "Ack" || suffix == "NotifyDeadWriter"):
-		// The oid is the controller's; the caller knows that we don't write there.
-	default:
-		if !r.owns(o.Int("oid")) {
-			return class == classUnexport || class == classInEOF
-		}
-	}
 	r.mu.Lock()
-	r.busy = time.Now()
-	switch class {
-	case classUnexport, classInEOF:
-		r.unref(o.Int("oid"))
-	case classRPC, classUserRPC, classInChunk:
-		r.direct[o.Int("id")] = true
-	}
-	if isOutput {
-		switch suffix {
-		case "Chunk", "Flush", "EOF", "Unexport":
-			r.fed = o.Int("ioId")
-		}
-		if suffix == "EOF" || suffix == "Unexport" {
-			delete(r.exports, o.Int("oid"))
-		}
-	}
+	forward, answer := r.admit(class, suffix, isOutput, o)
 	r.mu.Unlock()
-	return r.send(raw) == nil
+	if forward && r.send(raw) != nil && class != classCancel {
+		return isOutput || class == classUnexport || class == classResponse // mourn does the rest
+	}
+	return answer
+}
+
+// admit decides whether the JVM gets a command, and enters what it means for
+// us; r.mu is held. answer is what forward returns.
+func (r *running) admit(class, suffix string, isOutput bool, o *jser.Object) (forward, answer bool) {
+	oid := o.Int("oid")
+	switch {
+	case r.dead:
+		return false, class == classUnexport || class == classResponse || class == classInEOF
+	case class == classResponse:
+		return r.owns(o.Int("id")), true // others are for one that is gone
+	case class == classCancel:
+		return r.direct[o.Int("id")], true
+	case class == classConnect:
+		return r.owns(o.Int("oidRos")), r.owns(o.Int("oidRos"))
+	case isOutput && (suffix == "Ack" || suffix == "NotifyDeadWriter"):
+		// The oid is the controller's.
+		_, writes := r.writers[oid]
+		return writes, true
+	case !r.owns(oid):
+		return false, class == classUnexport || class == classInEOF
+	}
+	r.busy = time.Now()
+	switch {
+	case class == classUnexport, class == classInEOF:
+		r.unref(oid)
+	case class == classRPC, class == classUserRPC, class == classInChunk:
+		r.direct[o.Int("id")] = true
+	case isOutput:
+		r.fed = o.Int("ioId")
+		r.sinks[oid] = true
+		if suffix == "EOF" || suffix == "Unexport" {
+			delete(r.exports, oid)
+			delete(r.sinks, oid)
+		}
+	}
+	return true, true
 }
 
 // owns reports whether a number is one of this JVM's.
@@ -113,9 +122,14 @@ func (e *episode) barrier(ctx context.Context, ioID int32) error {
 	if err := r.send(b); err != nil {
 		return nil // with the JVM its operations are over
 	}
+	late := time.NewTimer(e.c.cfg.Patience)
+	defer late.Stop()
 	select {
 	case <-done:
 	case <-r.done:
+	case <-late.C:
+		return remoting.Errorf(remoting.IOExceptionClass,
+			"footman: the companion JVM (process %d) has not finished in %v what the controller wrote to its streams before", r.os.Pid, e.c.cfg.Patience)
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
@@ -145,6 +159,11 @@ func (e *episode) read(r *running) {
 		if err != nil {
 			break
 		}
+		if oid, ok := remoting.ChunkTarget(raw); ok {
+			r.wrote(oid, false)
+			_ = e.ch.SendRaw(raw)
+			continue
+		}
 		class, o, err := remoting.ParseCommand(raw, e.c.cfg.Limits)
 		if err != nil {
 			e.c.log.Warn("The companion JVM wrote a command that can't be read", "bytes", len(raw), "err", err)
@@ -171,17 +190,39 @@ func (e *episode) fromJVM(r *running, class string, o *jser.Object, raw []byte) 
 		e.response(r, o, raw)
 		return
 	}
-	if suffix, ok := strings.CutPrefix(class, outputCommands); ok {
-		r.mu.Lock()
+	suffix, isOutput := strings.CutPrefix(class, outputCommands)
+	chars := false
+	if !isOutput {
+		suffix, chars = strings.CutPrefix(class, writerCommands)
+	}
+	if oid := o.Int("oid"); isOutput || chars {
 		switch suffix {
 		case "Chunk", "Flush":
-			r.writers[o.Int("oid")] = true
+			r.wrote(oid, chars)
 		case "EOF", "Unexport":
-			delete(r.writers, o.Int("oid"))
+			r.mu.Lock()
+			delete(r.writers, oid)
+			delete(r.pipes, oid)
+			r.mu.Unlock()
 		}
-		r.mu.Unlock()
 	}
+	r.mu.Lock()
+	switch class {
+	case classConnect:
+		r.piped[o.Int("oidRos")] = true
+		r.exports[o.Int("oidPos")]++
+	case classUserRequest, classRPC, classUserRPC:
+		e.countExports(r, o)
+	}
+	r.mu.Unlock()
 	_ = e.ch.SendRaw(raw) // the end of the channel ends the JVM
+}
+
+// wrote notes that the JVM writes to a stream of the controller.
+func (r *running) wrote(oid int32, chars bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.writers[oid] = chars
 }
 
 // response passes the answer to a request on, or drops it if the request was
@@ -209,16 +250,22 @@ func (e *episode) response(r *running, o *jser.Object, raw []byte) {
 	}
 }
 
-// countExports notes the objects of the JVM that an answer gives to the
-// controller; r.mu is held.
+// countExports notes the objects of the JVM that an answer, or a request of its
+// own, gives to the controller; r.mu is held. Class loaders don't count: the
+// controller loads nothing from agents.
 func (e *episode) countExports(r *running, o *jser.Object) {
 	v := o.Get("returnValue")
-	if n, ok := v.(*jser.Object); ok {
-		if b, ok := jser.Bytes(n.Get("response")); ok {
-			if p, err := remoting.DecodePayload(b, e.c.cfg.Limits); err == nil {
-				v = p
-			}
+	payload, ok := jser.Bytes(o.Get("request"))
+	if n, isObject := v.(*jser.Object); isObject && !ok {
+		payload, ok = jser.Bytes(n.Get("response"))
+	}
+	if ok {
+		if p, err := remoting.DecodePayload(payload, e.c.cfg.Limits); err == nil {
+			v = p
 		}
+	}
+	if v == nil {
+		v = o.Get("arguments")
 	}
 	seen := map[any]bool{}
 	var walk func(v jser.Value)
@@ -242,7 +289,7 @@ func (e *episode) countExports(r *running, o *jser.Object) {
 		}
 		switch x.Class.Name {
 		case classInvoker:
-			if !x.Bool("goingHome") && r.owns(x.Int("oid")) {
+			if !x.Bool("goingHome") && !x.Bool("autoUnexportByCaller") && r.owns(x.Int("oid")) {
 				r.exports[x.Int("oid")]++
 			}
 			return
@@ -276,17 +323,26 @@ func (e *episode) mourn(r *running) {
 		return
 	}
 	r.mu.Lock()
-	direct, writers := r.direct, r.writers
-	busy := len(r.waiting) + len(r.direct) + len(r.exports)
+	r.dead = true
+	direct, writers, sinks, pipes := r.direct, r.writers, r.sinks, r.pipes
+	calls, objects := len(r.waiting)+len(r.direct), len(r.exports)
 	r.mu.Unlock()
 	err := e.gone(r)
-	if busy > 0 {
-		e.c.log.Warn("The companion JVM ended", "err", err, "calls", len(r.waiting)+len(direct))
+	if calls+objects > 0 {
+		e.c.log.Warn("The companion JVM ended", "err", err, "calls", calls, "objects", objects)
 	}
 	for id := range direct {
 		e.ch.FailRequest(id, remoting.Errorf(remoting.IOExceptionClass, "footman: %v", err))
 	}
-	for oid := range writers {
-		e.ch.ReleaseStream(oid)
+	for oid := range sinks {
+		e.ch.RefuseStream(oid, err)
+	}
+	for oid := range pipes {
+		e.ch.EndPipe(oid, err)
+	}
+	for oid, chars := range writers {
+		if !pipes[oid] {
+			e.ch.ReleaseStream(oid, chars)
+		}
 	}
 }
