@@ -246,6 +246,7 @@ func (s *writerSink) push(op inOp) {
 		dead := s.dead
 		s.mu.Unlock()
 		s.do(op, dead)
+		op.done()
 		return
 	}
 	s.mu.Lock()
@@ -266,19 +267,31 @@ func (s *writerSink) push(op inOp) {
 	}
 }
 
+// ackEvery is how many bytes are acknowledged at once while more are waiting. It
+// is a small part of the peer's window, 1 MiB, which must not run dry.
+const ackEvery = 32 << 10
+
 func (s *writerSink) run() {
+	owed := 0 // bytes written and not yet acknowledged
 	for {
 		s.mu.Lock()
+		if owed > 0 && (owed >= ackEvery || len(s.queue) == 0 || s.queue[0].kind != opChunk) {
+			s.mu.Unlock()
+			s.c.ack(s.oid, owed)
+			owed = 0
+			continue
+		}
 		if len(s.queue) == 0 {
 			s.queue, s.busy = nil, false
 			s.mu.Unlock()
 			return
 		}
 		op := s.queue[0]
+		s.queue[0] = inOp{}
 		s.queue = s.queue[1:]
 		dead := s.dead
 		s.mu.Unlock()
-		s.do(op, dead)
+		owed += s.do(op, dead)
 		s.mu.Lock()
 		s.queued -= len(op.data)
 		s.mu.Unlock()
@@ -287,7 +300,8 @@ func (s *writerSink) run() {
 	}
 }
 
-func (s *writerSink) do(op inOp, dead error) {
+// do returns how many bytes are to be acknowledged.
+func (s *writerSink) do(op inOp, dead error) int {
 	switch op.kind {
 	case opChunk:
 		if dead == nil {
@@ -299,9 +313,9 @@ func (s *writerSink) do(op inOp, dead error) {
 		}
 		if dead != nil {
 			s.c.refuseChunk(s.oid, op.size, dead)
-			return
+			return 0
 		}
-		s.c.ack(s.oid, op.size)
+		return op.size
 	case opFlush:
 		if f, ok := s.w.(interface{ Flush() error }); ok && dead == nil {
 			_ = f.Flush()
@@ -311,6 +325,7 @@ func (s *writerSink) do(op inOp, dead error) {
 	case opUnexport:
 		closeWriter(s.w, io.ErrUnexpectedEOF)
 	}
+	return 0
 }
 
 func (s *writerSink) abort(cause error) {
@@ -447,7 +462,7 @@ func (r *PipeReader) Read(p []byte) (int, error) {
 			r.makeRoom()
 			r.owed += n
 			ack := 0
-			if r.owed >= 32<<10 || len(r.bufs) == 0 {
+			if r.owed >= ackEvery || len(r.bufs) == 0 {
 				ack, r.owed = r.owed, 0
 			}
 			r.mu.Unlock()
