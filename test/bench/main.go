@@ -26,6 +26,7 @@ import (
 // sizes say how much work is done.
 type sizes struct {
 	starts        int           // of which the median counts
+	idle          time.Duration // before the memory of an idle agent is read
 	calls         time.Duration // of each measurement of callables
 	workers       int           // for parallel callables
 	megabytes     int           // through each pipe
@@ -43,6 +44,7 @@ func main() {
 	java := flag.String("java", "java", "`path` of java")
 	s := sizes{}
 	flag.IntVar(&s.starts, "starts", 5, "how often an agent is started; the median counts")
+	flag.DurationVar(&s.idle, "idle", 10*time.Second, "time online before the memory of an idle agent is read")
 	flag.DurationVar(&s.calls, "calls", 3*time.Second, "time for each measurement of callables")
 	flag.IntVar(&s.workers, "workers", 16, "callers at the same time for parallel callables")
 	flag.IntVar(&s.megabytes, "mb", 256, "megabytes through each pipe")
