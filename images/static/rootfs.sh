@@ -28,6 +28,11 @@ for applet in $(busybox --list); do
 	case $applet in busybox | init | reboot | poweroff | halt | su | login | getty) continue ;; esac
 	ln -s busybox "$root/bin/$applet"
 done
+# Debian's busybox lacks nohup, without which no durable step starts.
+if [ ! -e "$root/bin/nohup" ]; then
+	printf '#!/bin/sh\n[ ! -t 1 ] || exec >>nohup.out\n[ ! -t 2 ] || exec 2>&1\ntrap "" HUP\nexec "$@"\n' >"$root/bin/nohup"
+	chmod 0755 "$root/bin/nohup"
+fi
 ln -s /bin/env "$root/usr/bin/env"
 cp -L /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/ca-certificates.crt"
 printf 'root:x:0:0:root:/root:/sbin/nologin\njenkins:x:1000:1000:jenkins:/home/jenkins:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/sbin/nologin\n' >"$root/etc/passwd"
