@@ -11,7 +11,7 @@ AGENT_JAR ?=
 # the shell for containers without one; `jenkins-agent install` takes it along
 SHELL_BIN := bin/jenkins-shell
 
-.PHONY: build demo test race fuzz bench lint image test-hudson test-aws clean $(BIN) $(SHELL_BIN)
+.PHONY: build demo test race fuzz bench lint image images test-recipes test-hudson test-aws clean $(BIN) $(SHELL_BIN)
 
 build: $(BIN) $(SHELL_BIN)
 
@@ -48,6 +48,14 @@ bench: build
 
 image:
 	docker build -t footman .
+
+# static and agent by buildah, podman or docker: sizes, budgets, bill of materials
+images:
+	images/build.sh
+
+# every file of images/ with the types of who reads it (a module of its own)
+test-recipes:
+	cd test/recipes && $(GO) test ./...
 
 # a real Hudson 1.395 from Maven Central drives the agent over stdio
 test-hudson: build
