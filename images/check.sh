@@ -37,7 +37,7 @@ contain() { # contain ROOT VOLUME COMMAND ARG …   as uid 54321, gid 0; PID 1 o
 for image in "$@"; do
 	c=$(buildah from "$registry/$image")
 	root=$(buildah mount "$c")
-	vol=$work/$image
+	vol=$work/vol-$image
 	mkdir "$vol"
 	chmod 0777 "$vol"
 	timeout 60 "$work/controller" -listen 127.0.0.1:0 -root /home/jenkins/agent -run 'id -u; head -c 1000000 /dev/zero >big; ls -l big; echo built' >"$work/out" 2>&1 &
