@@ -61,9 +61,9 @@ test-recipes:
 test-hudson: build
 	test/hudson/run.sh $(BIN)
 
-# real AWS tools against a simulated STS
+# real AWS tools against a simulated STS; AWS_QUICK=quick leaves out the faults
 test-aws: build
-	test/aws/run.sh $(BIN)
+	test/aws/run.sh $(AWS_QUICK) $(BIN)
 
 clean:
 	rm -rf bin
