@@ -38,6 +38,9 @@ func (a *agent) companion(client *http.Client) (*jvm.Companion, error) {
 		t.Proxy = proxyWith(a.o.proxyCredentials)
 		cfg.HTTP = &http.Client{Transport: t}
 	}
+	if cfg.IdleStop = a.o.companionIdle; cfg.IdleStop <= 0 {
+		cfg.IdleStop = -1
+	}
 	switch m := a.o.companion; m {
 	case "", "auto", "eager":
 	case "off":

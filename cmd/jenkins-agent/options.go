@@ -40,6 +40,7 @@ type options struct {
 	failIfWorkDirMissing bool
 	agentLog, jarCache   string
 	companion            string
+	companionIdle        time.Duration
 	logJSON, debug       bool
 	http, spot           string
 	pprof                bool
@@ -77,6 +78,7 @@ func agentFlags() []cli.Flag {
 		str(groupAgent, "workDir", "root `DIR` of the agent"),
 		&cli.StringFlag{Name: "internalDir", Usage: "name of the directory for logs and caches inside workDir", Value: "remoting", Category: groupAgent},
 		on(groupAgent, "failIfWorkDirIsMissing", "do not make workDir"),
+		str(groupAgent, "jar-cache", "`DIR` for the jars that the companion JVM loads from Jenkins"),
 		str(groupAgent, "agentLog", "write the log to `FILE` too"),
 		on(groupAgent, "version", "print the version of Remoting that this agent stands for"),
 		on(groupAgent, "help", "print this text", "h"),
@@ -84,6 +86,7 @@ func agentFlags() []cli.Flag {
 		&cli.DurationFlag{Name: "pingInterval", Usage: "time between WebSocket pings, 0 for none", Value: 20 * time.Second, Category: groupOurs},
 		&cli.DurationFlag{Name: "giveUpAfter", Usage: "exit when Jenkins refuses this agent for that long (wrong secret, unknown name); 0 for never", Value: 2 * time.Minute, Category: groupOurs},
 		&cli.StringFlag{Name: "companion", Usage: "JVM for what is not native: auto, off, eager, or a Java runtime", Value: "auto", EnvVars: []string{"JENKINS_AGENT_COMPANION"}, Category: groupOurs},
+		&cli.DurationFlag{Name: "companionIdle", Usage: "stop that JVM when nothing has needed it for so long; 0 for never", Value: 30 * time.Minute, Category: groupOurs},
 		&cli.DurationFlag{Name: "drainTimeout", Usage: "how long running processes of builds may take to end after SIGTERM", Value: 20 * time.Second, Category: groupOurs},
 		&cli.StringFlag{Name: "http", Usage: "answer /livez, /readyz and /metrics at `ADDRESS`: :8080 is loopback, *:8080 every interface", EnvVars: []string{httpEnv}, Category: groupOurs},
 		on(groupOurs, "pprof", "with -http: profiles of the agent itself under /debug/pprof/"),
@@ -92,7 +95,6 @@ func agentFlags() []cli.Flag {
 		on(groupOurs, "debug", "log more"),
 
 		on(groupOld, "text", "encode stdin and stdout with base64"),
-		str(groupOld, "jar-cache", "ignored: there are no jars"),
 		str(groupOld, "loggingConfig", "ignored: for java.util.logging"),
 		str(groupOld, "auth", "ignored; use -credentials"),
 		on(groupOld, "headless", "ignored"),
@@ -157,7 +159,7 @@ func readOptions(c *cli.Context) (options, error) {
 		certs: c.StringSlice("cert"), noCertCheck: c.Bool("noCertificateCheck"), noKeepAlive: c.Bool("noKeepAlive"), text: c.Bool("text"),
 		noReconnect: c.Bool("noReconnect"), giveUpAfter: c.Duration("giveUpAfter"), pingInterval: c.Duration("pingInterval"), drainTimeout: c.Duration("drainTimeout"),
 		workDir: c.String("workDir"), internalDir: c.String("internalDir"), failIfWorkDirMissing: c.Bool("failIfWorkDirIsMissing"),
-		agentLog: c.String("agentLog"), jarCache: c.String("jar-cache"), companion: c.String("companion"), logJSON: c.Bool("logJSON"), debug: c.Bool("debug"),
+		agentLog: c.String("agentLog"), jarCache: c.String("jar-cache"), companion: c.String("companion"), companionIdle: c.Duration("companionIdle"), logJSON: c.Bool("logJSON"), debug: c.Bool("debug"),
 		pprof: c.Bool("pprof"), spot: c.String("spot"),
 	}
 	if a := c.String("http"); a != "" {

@@ -50,20 +50,25 @@ func TestBrokenCompanion(t *testing.T) {
 func TestDeafCompanion(t *testing.T) {
 	for _, do := range []string{"deaf", "close"} {
 		t.Run(do, func(t *testing.T) {
-			r := newRig(t, impatient)
+			// Longer than a busy machine takes for what is in the pipe below.
+			r := newRig(t, func(c *jvm.Config) { c.Patience = 2 * time.Second })
 			r.call(t, foreign("echo", "warm"))
+			full, cancel := context.WithCancel(t.Context())
+			defer cancel()
 			failed := make(chan error, 1)
 			go func() {
 				_, err := r.controller.UserCall(t.Context(), foreign(do, nil), "", 0, 0)
 				failed <- err
 			}()
 			big := strings.Repeat("x", 1<<20)
-			for i := 0; ; i++ { // until its pipe is full
-				go func() { _, _ = r.controller.UserCall(t.Context(), foreign("echo", big), "", 0, 0) }()
+			for i := 0; ; i++ {
+				if i < 4 { // its pipe is full then
+					go func() { _, _ = r.controller.UserCall(full, foreign("echo", big), "", 0, 0) }()
+				}
 				require.Equal(t, "native", r.call(t, jser.New(nativeDesc, nil)))
 				select {
 				case err := <-failed:
-					require.Regexp(t, "has read nothing for 300ms|has closed its standard input|the companion JVM ended", err)
+					require.Regexp(t, "has read nothing for 2s|has closed its standard input|the companion JVM ended", err)
 					require.Equal(t, "echo: b", r.call(t, foreign("echo", "b")))
 					return
 				case <-time.After(10 * time.Millisecond):

@@ -103,7 +103,12 @@ func (o *outbox) pump() {
 			err := o.p.WriteCommand(raw)
 			stalled.Stop()
 			if err != nil {
-				o.p.kill("it has closed its standard input")
+				// Most likely it has ended, and its status says more.
+				select {
+				case <-o.p.ended:
+				case <-time.After(time.Second):
+					o.p.kill("it has closed its standard input")
+				}
 				return
 			}
 			o.mu.Lock()

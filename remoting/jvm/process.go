@@ -43,6 +43,7 @@ type process struct {
 
 	out *outbox
 
+	said     chan struct{} // closed when its stderr is read to the end
 	ended    chan struct{} // closed when the process is gone
 	state    *os.ProcessState
 	oomKills uint64 // of the container, when it was started
@@ -90,7 +91,7 @@ func (c *Companion) startProcess(ctx context.Context, generation int) (*process,
 	if err != nil {
 		_ = p.os.Kill()
 		<-p.ended
-		return nil, fmt.Errorf("jvm: %s did not come up: %w%s", java, err, p.tail.quote())
+		return nil, fmt.Errorf("jvm: %s did not come up: %w%s", java, err, p.lastWords())
 	}
 	p.process.out = newOutbox(&p.process, c.cfg.Patience)
 	return &p.process, nil
@@ -135,13 +136,14 @@ func launch(argv, environ []string, dir string, log *slog.Logger) (*child, error
 	inR.Close()
 	outW.Close()
 	errW.Close()
-	p := &child{process: process{os: proc, tail: newTail(log), ended: make(chan struct{})}, stdin: inW, stdout: outR}
+	p := &child{process: process{os: proc, tail: newTail(log), said: make(chan struct{}), ended: make(chan struct{})}, stdin: inW, stdout: outR}
 	if m, err := exec.Memory(); err == nil {
 		p.oomKills = m.OOMKills
 	}
 	go func() {
 		_, _ = io.Copy(p.tail, errR) // ends with the process
 		errR.Close()
+		close(p.said)
 	}()
 	go func() {
 		p.state, _ = proc.Wait() // ours alone, see exec.Guard
@@ -185,9 +187,19 @@ func (p *process) why() error {
 	p.reasonMu.Lock()
 	defer p.reasonMu.Unlock()
 	if p.reason != "" {
-		return fmt.Errorf("the companion JVM was ended: %s%s", p.reason, p.tail.quote())
+		return fmt.Errorf("the companion JVM was ended: %s%s", p.reason, p.lastWords())
 	}
-	return fmt.Errorf("the companion JVM ended (%s)%s", text, p.tail.quote())
+	return fmt.Errorf("the companion JVM ended (%s)%s", text, p.lastWords())
+}
+
+// lastWords quotes the end of its stderr. A process that it left behind may
+// keep that open.
+func (p *process) lastWords() string {
+	select {
+	case <-p.said:
+	case <-time.After(200 * time.Millisecond):
+	}
+	return p.tail.quote()
 }
 
 // javaOptions keep the JVM small and quick to start. What the user asks for
