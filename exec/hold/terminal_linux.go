@@ -16,12 +16,12 @@ import (
 )
 
 // terminal is a command with a pty. It leads a session with the terminal as the
-// controlling one, so job control works, and the end of the master hangs it up.
+// controlling one, so job control works, and the end of it hangs it up.
 type terminal struct {
 	proc   *os.Process
 	done   func()
 	cookie string
-	master *os.File
+	ptm *os.File
 	input  *terminalInput
 
 	copied chan struct{} // all output is written
@@ -36,16 +36,16 @@ type terminal struct {
 // endOfFile is what a terminal takes for the end of input (VEOF).
 const endOfFile = 4
 
-// terminalInput ends input as a user does, by ^D; the master must stay open.
+// terminalInput ends input as a user does, by ^D; the pseudo-terminal must stay open.
 type terminalInput struct {
 	mu     sync.Mutex
-	master *os.File
+	ptm *os.File
 	ended  bool
 	last   byte
 }
 
 func (i *terminalInput) Write(b []byte) (int, error) {
-	n, err := i.master.Write(b)
+	n, err := i.ptm.Write(b)
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if n > 0 {
@@ -65,21 +65,21 @@ func (i *terminalInput) Close() error {
 	if i.last != 0 && i.last != '\n' { // in the middle of a line the first one only ends that
 		eof = append(eof, endOfFile)
 	}
-	_ = i.master.SetWriteDeadline(time.Now().Add(time.Second)) // nobody may be reading
-	_, err := i.master.Write(eof)
+	_ = i.ptm.SetWriteDeadline(time.Now().Add(time.Second)) // nobody may be reading
+	_, err := i.ptm.Write(eof)
 	return err
 }
 
 func startTerminal(p prepared, size Size, echo bool, w io.Writer) (*terminal, error) {
-	master, tty, err := pty.Open()
+	ptm, tty, err := pty.Open()
 	if err != nil {
 		return nil, notAllowed("a terminal can't be opened in the container: %v", err)
 	}
 	defer tty.Close()
 	if err := setUp(tty, size, echo); err != nil {
-		return nil, errors.Join(err, master.Close())
+		return nil, errors.Join(err, ptm.Close())
 	}
-	t := &terminal{master: master, input: &terminalInput{master: master}, cookie: newNonce(),
+	t := &terminal{ptm: ptm, input: &terminalInput{ptm: ptm}, cookie: newNonce(),
 		copied: make(chan struct{}), exited: make(chan struct{})}
 	env := mergeEnv(p.env, []string{exec.CookieName + "=" + t.cookie}, nil)
 	if getenv(env, "TERM") == "" {
@@ -90,7 +90,7 @@ func startTerminal(p prepared, size Size, echo bool, w io.Writer) (*terminal, er
 			Sys: &syscall.SysProcAttr{Setsid: true, Setctty: true, Ctty: 0}})
 	})
 	if err != nil {
-		return nil, errors.Join(err, master.Close())
+		return nil, errors.Join(err, ptm.Close())
 	}
 	go t.copy(w)
 	go t.reap()
@@ -132,7 +132,7 @@ func (t *terminal) copy(w io.Writer) {
 	defer close(t.copied)
 	b := make([]byte, maxData)
 	for {
-		n, err := t.master.Read(b)
+		n, err := t.ptm.Read(b)
 		if n > 0 {
 			if _, werr := w.Write(b[:n]); werr != nil {
 				return
@@ -188,7 +188,7 @@ func (t *terminal) Kill(ctx context.Context, opts exec.KillOptions) (exec.KillRe
 }
 
 func (t *terminal) resize(s Size) error {
-	err := pty.Setsize(t.master, &pty.Winsize{Rows: uint16(s.Rows), Cols: uint16(s.Cols)})
+	err := pty.Setsize(t.ptm, &pty.Winsize{Rows: uint16(s.Rows), Cols: uint16(s.Cols)})
 	if errors.Is(err, os.ErrClosed) {
 		return nil
 	}
@@ -196,4 +196,4 @@ func (t *terminal) resize(s Size) error {
 }
 
 func (t *terminal) hangUp() { t.close() }
-func (t *terminal) close()  { t.once.Do(func() { t.master.Close() }) }
+func (t *terminal) close()  { t.once.Do(func() { t.ptm.Close() }) }
