@@ -21,7 +21,7 @@ type terminal struct {
 	proc   *os.Process
 	done   func()
 	cookie string
-	ptm *os.File
+	ptm    *os.File
 	input  *terminalInput
 
 	copied chan struct{} // all output is written
@@ -38,10 +38,10 @@ const endOfFile = 4
 
 // terminalInput ends input as a user does, by ^D; the pseudo-terminal must stay open.
 type terminalInput struct {
-	mu     sync.Mutex
-	ptm *os.File
-	ended  bool
-	last   byte
+	mu    sync.Mutex
+	ptm   *os.File
+	ended bool
+	last  byte
 }
 
 func (i *terminalInput) Write(b []byte) (int, error) {
