@@ -53,7 +53,8 @@ func (c *Channel) hot(b []byte) bool {
 	if data, ok := chunkTemplate.match(b, n[:3]); ok {
 		e := c.exports.get(n[1])
 		if e == nil || e.sink == nil {
-			return false
+			return c.cfg.Relay != nil && n[1] > 1 && n[1] < FirstID &&
+				c.cfg.Relay.Forward(classOutChunk, jser.New(outChunkDesc, nil, n[0], n[1], n[2], nil), b)
 		}
 		op := inOp{ioID: n[0], size: len(data)}
 		if len(data) <= 64<<10 {
