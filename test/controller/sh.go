@@ -72,7 +72,7 @@ func (n *Node) Sh(ctx context.Context, script string, o ShOptions) (Result, erro
 	}
 	r, err := t.poll(ctx)
 	if err == nil && o.ReturnStdout {
-		r.Stdout, err = t.output(ctx)
+		err = t.again(ctx, func() (err error) { r.Stdout, err = t.output(ctx); return err })
 	}
 	r.LogBytes, r.Took = t.location, time.Since(start)
 	clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
@@ -80,7 +80,8 @@ func (n *Node) Sh(ctx context.Context, script string, o ShOptions) (Result, erro
 	if t.proc != nil && t.proc.c == t.c {
 		t.proc.release()
 	}
-	if _, derr := t.call(clean, "DeleteRecursive", t.dir, nil); err == nil {
+	derr := t.again(clean, func() error { _, err := t.call(clean, "DeleteRecursive", t.dir, nil); return err })
+	if err == nil {
 		err = derr
 	}
 	return r, err
@@ -193,7 +194,7 @@ func (t *durableTask) poll(ctx context.Context) (r Result, err error) {
 			return r, err
 		case status != nil:
 			r.ExitCode = int(*status)
-			_, err := t.writeLog(work)
+			err := t.again(work, func() error { _, err := t.writeLog(work); return err })
 			return r, errors.Join(cause, err)
 		case cause != nil && time.Since(killed) > stopGrace:
 			return r, errors.Join(cause, ErrNotStopped)
@@ -202,6 +203,19 @@ func (t *durableTask) poll(ctx context.Context) (r Result, err error) {
 			delay = minPoll
 		} else {
 			delay = min(time.Duration(float64(delay)*pollBackoff), maxPoll)
+		}
+	}
+}
+
+// again repeats a call whose connection is lost, on the next one.
+func (t *durableTask) again(ctx context.Context, call func() error) error {
+	for {
+		err := call()
+		if !errors.Is(err, ErrOffline) {
+			return err
+		}
+		if err := t.reconnect(ctx); err != nil {
+			return err
 		}
 	}
 }

@@ -24,7 +24,7 @@ var allowed = map[string][]string{
 		"remoting/hudson/ant", "remoting/hudson/archive", "remoting/hudson/junit"},
 	"remoting/hudson/archive": {"remoting/hudson/ant"},
 	"remoting/hudson/junit":   {"remoting/hudson/ant"},
-	"remoting/jvm":            {"remoting", "remoting/callable", "remoting/jser", "remoting/transport", "exec"},
+	"remoting/jvm":            {"remoting", "remoting/callable", "remoting/jser", "remoting/transport", "remoting/wire", "exec"},
 	"remoting/remotingtest":   {"remoting", "remoting/jser"},
 	"remoting/transport":      {"remoting/wire"},
 	"exec/hold":               {"exec"},
