@@ -52,6 +52,20 @@ var declared = []declaration{
 	{scenario: "24-command-launcher", class: "jenkins.slaves.StandardOutputSwapper$ChannelSwapper", field: "answer",
 		reason: "Java 17 forbids the recorded agent what the callable does; false means that nothing had to be moved"},
 
+	{scenario: "18-node-pages", class: "hudson.util.RemotingDiagnostics$GetSystemProperties", field: "value",
+		reason: "the properties of a JVM; ours are those that are true without one"},
+	{scenario: "18-node-pages", class: "hudson.util.RemotingDiagnostics$GetThreadDump", field: "value", reason: "goroutines, not threads"},
+	{scenario: "18-node-pages", class: "hudson.slaves.SlaveComputer$LoadingCount", field: "value", reason: noJVM},
+	{scenario: "18-node-pages", class: "hudson.slaves.SlaveComputer$LoadingTime", field: "value", reason: noJVM},
+	{scenario: "18-node-pages", class: "hudson.slaves.SlaveComputer$LoadingPrefetchCacheCount", field: "value", reason: noJVM},
+	{scenario: "18-node-pages", class: "hudson.model.Computer$DumpExportTableTask", field: "value", reason: "a text for people: their objects are not ours"},
+
+	{scenario: "18-node-pages", class: "hudson.FilePath$GetUsableDiskSpace", field: "value", reason: machine, maybe: true},
+	{scenario: "18-node-pages", class: "hudson.FilePath$GetTotalDiskSpace", field: "value", reason: machine, maybe: true},
+	{scenario: "18-node-pages", class: "hudson.FilePath$GetFreeDiskSpace", field: "value", reason: machine, maybe: true},
+	{scenario: "18-node-pages", class: "hudson.FilePath$ListFilter", field: "value", reason: "the work directory of the recorded agent had been used before"},
+	{scenario: "18-node-pages", class: "hudson.FilePath$ListGlob", field: "answer", reason: "the logs of the recorded agent's process; here it is a part of the test's"},
+
 	{scenario: "*", class: "hudson.FilePath$CreateTextTempFile", field: "value", reason: "a random name"},
 	{scenario: "*", class: "hudson.node_monitors.DiskSpaceMonitorDescriptor$GetUsableSpace", field: "value.size", reason: machine, maybe: true},
 	{scenario: "*", class: "hudson.node_monitors.DiskSpaceMonitorDescriptor$GetUsableSpace", field: "value.totalSize", reason: machine, maybe: true},
@@ -77,6 +91,7 @@ var declared = []declaration{
 // native: its answers are compared from then on.
 var notNative = map[string]string{
 	"org.jenkinsci.plugins.gitclient.Git$GitAPIMasterToSlaveFileCallable":                                    "git is another issue",
+	"hudson.util.RemotingDiagnostics$Script":                                                                 "Groovy, for the companion",
 	"org.jenkinsci.plugins.gitclient.RemoteGitImpl$CommandInvocationHandler$GitCommandMasterToSlaveCallable": "git is another issue",
 }
 

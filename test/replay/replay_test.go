@@ -40,6 +40,7 @@ var scenarios = []string{
 	"15-cleanws",
 	"16-parallel",
 	"17-big-log",
+	"18-node-pages",
 	"22-error-paths",
 	"23-use-watching",
 	"24-command-launcher",
