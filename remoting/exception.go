@@ -31,7 +31,6 @@ var (
 	accessDeniedClass  = jser.Serializable("java.nio.file.AccessDeniedException", 4943049599949219617, fileSystemClass)
 	alreadyExistsClass = jser.Serializable("java.nio.file.FileAlreadyExistsException", 7579540934498831181, fileSystemClass)
 	notEmptyClass      = jser.Serializable("java.nio.file.DirectoryNotEmptyException", 3056667871802779003, fileSystemClass)
-	notDirectoryClass  = jser.Serializable("java.nio.file.NotDirectoryException", -9011457427178200199, fileSystemClass)
 )
 
 // Exception is an error that becomes a Java exception of a chosen class.
@@ -77,11 +76,6 @@ func FileError(path string, err error) *Exception {
 		e.NoText, e.Message = false, FileReason(err)
 	}
 	return e
-}
-
-// NotDirectory is java.nio.file.NotDirectoryException for a path.
-func NotDirectory(path string) *Exception {
-	return &Exception{Class: notDirectoryClass, NoText: true, Fields: []jser.Value{path, nil}}
 }
 
 // FileReason is strerror's text, which Go spells in lower case.

@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/footman-ci/footman/exec/hold"
+	"github.com/footman-ci/footman/test/output"
 )
 
 // TestHoldContainers runs the programs as they are shipped in root file systems
@@ -43,7 +44,7 @@ type tool struct {
 	t      *testing.T
 	root   string
 	place  hold.Place
-	log    lines
+	log    output.Buffer
 	cmd    *osexec.Cmd
 	ended  chan struct{}
 	binary string // the agent, seen from outside

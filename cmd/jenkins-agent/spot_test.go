@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/footman-ci/footman/test/output"
 )
 
 // imds is a metadata service of EC2 that insists on version 2.
@@ -116,7 +118,7 @@ func TestSpotNoticeEndsAnIdleAgent(t *testing.T) {
 	m := newIMDS(t)
 	m.say(map[string]string{spotPath: `{"action":"terminate","time":"` + time.Now().Add(2*time.Minute).UTC().Format(time.RFC3339) + `"}`})
 	c, n, dir := jenkins(t)
-	log := &lines{}
+	log := &output.Buffer{}
 	p := program(t, "jenkins-agent", []string{"AWS_EC2_METADATA_SERVICE_ENDPOINT=" + m.URL}, "-url", c.URL(), "-webSocket", "-name", "n1", "-secret", n.Secret(), "-workDir", dir)
 	p.Stdout, p.Stderr = log, log
 	require.NoError(t, p.Start())

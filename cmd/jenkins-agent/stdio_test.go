@@ -18,6 +18,7 @@ import (
 	"github.com/footman-ci/footman/remoting/jser"
 	"github.com/footman-ci/footman/remoting/transport"
 	"github.com/footman-ci/footman/remoting/wire"
+	"github.com/footman-ci/footman/test/output"
 )
 
 // spoken is an agent on stdin and stdout, with a controller's end in this test.
@@ -27,13 +28,13 @@ type spoken struct {
 	in    io.WriteCloser
 	out   *bufio.Reader
 	raw   io.ReadCloser
-	log   *lines
+	log   *output.Buffer
 	ch    *remoting.Channel
 	ended chan struct{} // the channel
 }
 
 func speak(t *testing.T, name string, args ...string) *spoken {
-	s := &spoken{t: t, p: program(t, name, nil, args...), log: &lines{}, ended: make(chan struct{})}
+	s := &spoken{t: t, p: program(t, name, nil, args...), log: &output.Buffer{}, ended: make(chan struct{})}
 	var err error
 	s.in, err = s.p.StdinPipe()
 	require.NoError(t, err)

@@ -1,12 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"os"
 	"os/exec"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -14,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/footman-ci/footman/test/controller"
+	"github.com/footman-ci/footman/test/output"
 )
 
 // connected is an agent as a process of its own, online.
@@ -23,49 +22,36 @@ type connected struct {
 	n      *controller.Node
 	dir    string
 	p      *exec.Cmd
-	log    *lines
+	log    *output.Buffer
 	exited chan struct{}
 }
 
-// lines collects output and can be asked while it grows.
-type lines struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
 func connect(t *testing.T, args ...string) *connected {
-	x := &connected{t: t, log: &lines{}, exited: make(chan struct{})}
+	x := &connected{t: t, log: &output.Buffer{}, exited: make(chan struct{})}
 	x.c, x.n, x.dir = jenkins(t)
 	x.p = program(t, "jenkins-agent", nil, append([]string{"-url", x.c.URL(), "-webSocket", "-name", "n1",
 		"-secret", x.n.Secret(), "-workDir", x.dir}, args...)...)
+	x.start()
+	require.NoError(t, x.n.WaitOnline(within(t, 30*time.Second)))
+	return x
+}
+
+// start runs the process until the test ends.
+func (x *connected) start() {
 	x.p.Stdout, x.p.Stderr = x.log, x.log
 	x.p.WaitDelay = time.Second // a build may hold the output open
-	require.NoError(t, x.p.Start())
+	require.NoError(x.t, x.p.Start())
 	go func() {
 		_ = x.p.Wait()
 		close(x.exited)
 	}()
-	t.Cleanup(func() {
+	x.t.Cleanup(func() {
 		_ = x.p.Process.Kill()
 		<-x.exited
-		if t.Failed() {
-			t.Log(x.log.String())
+		if x.t.Failed() {
+			x.t.Log(x.log.String())
 		}
 	})
-	require.NoError(t, x.n.WaitOnline(within(t, 30*time.Second)))
-	return x
 }
 
 func (x *connected) signal(s os.Signal) time.Time {
@@ -92,7 +78,7 @@ func (x *connected) await(text string) {
 // freestyle runs a job whose shell the controller waits for; it has started
 // when the function returns.
 func (x *connected) freestyle(script string) (result <-chan controller.Result, failed <-chan error) {
-	started := &lines{}
+	started := &output.Buffer{}
 	r, e := make(chan controller.Result, 1), make(chan error, 1)
 	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 	go func() {
@@ -121,7 +107,7 @@ func TestSIGTERMLetsABuildFinish(t *testing.T) {
 	result, failed := x.freestyle("echo is running; sleep 1; echo finished; exit 3")
 	x.signal(syscall.SIGTERM)
 	x.await("Stopping")
-	_, err := x.n.Freestyle(within(t, 20*time.Second), "other", "echo never", nil, &lines{})
+	_, err := x.n.Freestyle(within(t, 20*time.Second), "other", "echo never", nil, &output.Buffer{})
 	require.ErrorContains(t, err, "the agent is going away")
 	require.NoError(t, <-failed)
 	require.Equal(t, 3, (<-result).ExitCode)
@@ -152,7 +138,7 @@ func TestASecondSignalEndsAtOnce(t *testing.T) {
 // A durable step is nobody's to wait for: it goes on without the agent.
 func TestSIGTERMDoesNotWaitForDurableSteps(t *testing.T) {
 	x := connect(t)
-	log := &lines{}
+	log := &output.Buffer{}
 	done := make(chan error, 1)
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() {

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/footman-ci/footman/test/controller"
+	"github.com/footman-ci/footman/test/output"
 )
 
 // pod is an agent as PID 1 of a PID namespace of its own.
@@ -24,7 +25,7 @@ type pod struct {
 
 // contain runs the agent as PID 1; prepare may change the command.
 func contain(t *testing.T, prepare func(p *exec.Cmd), args ...string) *pod {
-	x := &pod{connected: &connected{t: t, log: &lines{}, exited: make(chan struct{})}}
+	x := &pod{connected: &connected{t: t, log: &output.Buffer{}, exited: make(chan struct{})}}
 	x.c, x.n, x.dir = jenkins(t)
 	x.p = program(t, "jenkins-agent", []string{"JENKINS_URL=" + x.c.URL(), "JENKINS_NAME=n1", "JENKINS_SECRET=" + x.n.Secret(),
 		"JENKINS_WEB_SOCKET=true", "JENKINS_AGENT_WORKDIR=" + x.dir}, args...)
@@ -32,20 +33,7 @@ func contain(t *testing.T, prepare func(p *exec.Cmd), args ...string) *pod {
 		prepare(x.p)
 	}
 	inNamespace(t, x.p)
-	x.p.Stdout, x.p.Stderr = x.log, x.log
-	x.p.WaitDelay = time.Second
-	require.NoError(t, x.p.Start())
-	go func() {
-		_ = x.p.Wait()
-		close(x.exited)
-	}()
-	t.Cleanup(func() {
-		_ = x.p.Process.Kill()
-		<-x.exited
-		if t.Failed() {
-			t.Log(x.log.String())
-		}
-	})
+	x.start()
 	require.Eventually(t, func() bool {
 		if kids := childrenOf(x.p.Process.Pid); len(kids) == 1 {
 			x.pid1 = kids[0]
@@ -227,7 +215,7 @@ func TestOrphansAreReaped(t *testing.T) {
 	x := contain(t, nil)
 	x.online()
 	const orphans = 1000
-	log := &lines{}
+	log := &output.Buffer{}
 	r, err := x.n.Sh(within(t, 2*time.Minute), fmt.Sprintf(
 		"set +x; i=0; while [ $i -lt %d ]; do (sleep 0.01 &) ; i=$((i+1)); done; sleep 0.5", orphans), controller.ShOptions{Log: log})
 	require.NoError(t, err)

@@ -11,6 +11,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+
+	"github.com/footman-ci/footman/test/output"
 )
 
 // plugin makes launches as the controller does through the agent.
@@ -21,7 +23,7 @@ type plugin struct {
 	mu   sync.Mutex
 }
 
-func filesHold(t testing.TB, h *Hold) (*plugin, *Hold, *logBuffer) {
+func filesHold(t testing.TB, h *Hold) (*plugin, *Hold, *output.Buffer) {
 	if h.Place.Root == "" {
 		h.Place.Root = t.TempDir()
 	}

@@ -17,6 +17,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+
+	"github.com/footman-ci/footman/test/output"
 )
 
 // namespaced is a hold as PID 1 of namespaces of its own, as in a container.
@@ -24,7 +26,7 @@ type namespaced struct {
 	cmd   *osexec.Cmd
 	pid   int // outside
 	place Place
-	log   *logBuffer
+	log   *output.Buffer
 	ended chan struct{}
 }
 
@@ -66,7 +68,7 @@ func startInit(t testing.TB, s setup) *namespaced {
 		require.NoError(t, err)
 		inside, exe = "/"+rel, "/"+rel+"/hold.test"
 	}
-	n := &namespaced{place: Place{s.place}, log: &logBuffer{}, ended: make(chan struct{})}
+	n := &namespaced{place: Place{s.place}, log: &output.Buffer{}, ended: make(chan struct{})}
 	n.cmd = osexec.Command(exe)
 	n.cmd.Args[0] = "hold"
 	n.cmd.Dir = inside
@@ -228,7 +230,7 @@ func TestStopOfIdle(t *testing.T) {
 func TestStopWhileBusy(t *testing.T) {
 	for _, shared := range []bool{false, true} {
 		n := startInit(t, setup{grace: 1500 * time.Millisecond, shared: shared})
-		polite, stubborn := newOutput(), newOutput()
+		polite, stubborn := newGrowing(), newGrowing()
 		r1, err := begin(t, n.hold(), shell("trap 'echo bye; exit 7' TERM; echo up; while :; do sleep 0.02; done"), polite, nil)
 		require.NoError(t, err)
 		r2, err := begin(t, n.hold(), shell("trap '' TERM; setsid sh -c 'trap \"\" TERM; while :; do sleep 0.1; done' & echo up; while :; do sleep 0.02; done"), stubborn, nil)
@@ -259,7 +261,7 @@ func TestStopWhileBusy(t *testing.T) {
 
 func TestForwardedSignals(t *testing.T) {
 	n := startInit(t, setup{})
-	o := newOutput()
+	o := newGrowing()
 	r, err := begin(t, n.hold(), shell("trap 'echo hup' HUP; trap 'exit 4' USR2; echo up; while :; do sleep 0.02; done"), o, nil)
 	require.NoError(t, err)
 	o.await(t, "up")
@@ -345,7 +347,7 @@ func TestUsers(t *testing.T) {
 				ws := place + "/ws"
 				require.NoError(t, os.Mkdir(ws, 0o775))
 				require.NoError(t, unix.Chmod(ws, 0o2775))
-				var out logBuffer
+				var out output.Buffer
 				r, err := cl.Start(ctx, Command{Argv: []string{"sh", "-c", "id -u; mkdir -p deep/er && echo x > deep/er/file"}, Dir: ws, NoStdin: true, Writable: []string{ws}}, &out, &out)
 				require.NoError(t, err)
 				exit, err := r.Wait(ctx)

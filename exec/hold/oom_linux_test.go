@@ -8,10 +8,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/footman-ci/footman/exec"
+	"github.com/footman-ci/footman/test/output"
 )
 
 func TestKillsOfTheKernel(t *testing.T) {
-	log := &logBuffer{}
+	log := &output.Buffer{}
 	h := &Hold{Name: "maven", Log: slog.New(slog.NewTextHandler(log, nil))}
 	facts := exec.MemoryFacts{Limit: 512 << 20, OOMKills: 1}
 	h.oom.kills = 1

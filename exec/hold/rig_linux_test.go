@@ -9,12 +9,13 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+
+	"github.com/footman-ci/footman/test/output"
 )
 
 // TestMain makes the test program a hold of its own when a test starts it so.
@@ -43,30 +44,12 @@ func holdMain() int {
 	return 1
 }
 
-// logBuffer is where a hold of a test logs to.
-type logBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logBuffer) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(b)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
 // start runs a hold inside the test until that ends.
-func startHold(t testing.TB, h *Hold) (*Hold, *logBuffer) {
+func startHold(t testing.TB, h *Hold) (*Hold, *output.Buffer) {
 	t.Helper()
 	before := goleak.IgnoreCurrent()
 	t.Cleanup(func() { goleak.VerifyNone(t, before) })
-	log := &logBuffer{}
+	log := &output.Buffer{}
 	if h.Name == "" {
 		h.Name = "maven"
 	}
@@ -100,16 +83,16 @@ func within(t testing.TB, d time.Duration) context.Context {
 	return ctx
 }
 
-// output collects what a command writes.
-type output struct {
-	logBuffer
+// growing collects what a command writes and tells when there is more.
+type growing struct {
+	output.Buffer
 	grown chan struct{}
 }
 
-func newOutput() *output { return &output{grown: make(chan struct{}, 1)} }
+func newGrowing() *growing { return &growing{grown: make(chan struct{}, 1)} }
 
-func (o *output) Write(b []byte) (int, error) {
-	n, err := o.logBuffer.Write(b)
+func (o *growing) Write(b []byte) (int, error) {
+	n, err := o.Buffer.Write(b)
 	select {
 	case o.grown <- struct{}{}:
 	default:
@@ -118,7 +101,7 @@ func (o *output) Write(b []byte) (int, error) {
 }
 
 // await waits for text.
-func (o *output) await(t testing.TB, text string) {
+func (o *growing) await(t testing.TB, text string) {
 	t.Helper()
 	late := time.After(20 * time.Second)
 	for !bytes.Contains([]byte(o.String()), []byte(text)) {
@@ -148,7 +131,7 @@ type result struct {
 // runCommand runs a command with input.
 func runCommand(t testing.TB, h *Hold, cmd Command, stdin string) (result, error) {
 	t.Helper()
-	var stdout, stderr logBuffer
+	var stdout, stderr output.Buffer
 	r, err := begin(t, h, cmd, &stdout, &stderr)
 	if err != nil {
 		return result{}, err

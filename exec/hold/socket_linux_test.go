@@ -111,7 +111,7 @@ func TestStdin(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, r.out)
 	// The command does not read: the writer is told, and nothing hangs.
-	rem, err := begin(t, h, shell("exec <&-; echo closed; sleep 5"), newOutput(), nil)
+	rem, err := begin(t, h, shell("exec <&-; echo closed; sleep 5"), newGrowing(), nil)
 	require.NoError(t, err)
 	_, err = io.WriteString(rem.Stdin(), strings.Repeat(big, 2))
 	require.ErrorIs(t, err, syscall.EPIPE)
@@ -163,7 +163,7 @@ func TestFlowControl(t *testing.T) {
 	h, _ := startHold(t, &Hold{})
 	const size = 64 << 20
 	s := &slow{gate: make(chan struct{})}
-	stderr := newOutput()
+	stderr := newGrowing()
 	before := heap()
 	r, err := begin(t, h, shell(fmt.Sprintf("echo first >&2; head -c %d /dev/zero", size)), s, stderr)
 	require.NoError(t, err)
@@ -240,7 +240,7 @@ func TestReaderThatFailsEndsTheCommand(t *testing.T) {
 
 func TestSignalsAndEnd(t *testing.T) {
 	h, _ := startHold(t, &Hold{})
-	o := newOutput()
+	o := newGrowing()
 	r, err := begin(t, h, shell("trap 'echo usr1' USR1; trap 'echo int; exit 5' INT; echo up; while :; do sleep 0.05; done"), o, nil)
 	require.NoError(t, err)
 	o.await(t, "up")
@@ -251,7 +251,7 @@ func TestSignalsAndEnd(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 5, exit.Code)
 
-	o = newOutput()
+	o = newGrowing()
 	r, err = begin(t, h, shell("trap '' TERM; setsid sh -c 'trap \"\" TERM; echo $$; while :; do sleep 1; done' & echo up; wait; wait"), o, nil)
 	require.NoError(t, err)
 	o.await(t, "up")
@@ -268,7 +268,7 @@ func TestSignalsAndEnd(t *testing.T) {
 }
 
 // pidOf waits until a command has printed its process id.
-func pidOf(t *testing.T, o *output) int {
+func pidOf(t *testing.T, o *growing) int {
 	t.Helper()
 	o.await(t, "\n")
 	pid, err := strconv.Atoi(strings.TrimSpace(strings.SplitN(o.String(), "\n", 2)[0]))
@@ -288,7 +288,7 @@ func TestCallerThatGoes(t *testing.T) {
 		{name: "terminal", cmd: Command{Terminal: &Size{24, 80}}, script: "stty -onlcr; echo $$; while :; do sleep 0.05; done"},
 		{name: "detached", cmd: Command{Detach: true}, stays: true, script: "echo $$; cat; while [ ! -e stop ]; do echo more; sleep 0.05; done; : > stopped"},
 	} {
-		o := newOutput()
+		o := newGrowing()
 		c.cmd.Argv = []string{"sh", "-c", c.script}
 		r, err := begin(t, h, c.cmd, o, nil)
 		require.NoError(t, err)
@@ -314,7 +314,7 @@ func TestTerminal(t *testing.T) {
 	require.Equal(t, Exit{Code: 3}, r.Exit)
 	require.Equal(t, "30 100\r\nall\r\nxterm\r\ntyped\r\n", r.out, "and typed once: no echo")
 
-	o := newOutput()
+	o := newGrowing()
 	rem, err := begin(t, h, Command{Argv: []string{"sh", "-c", `trap 'stty size' WINCH; echo up; while :; do read x && echo got $x; done`}, Terminal: &Size{10, 20}, Echo: true}, o, nil)
 	require.NoError(t, err)
 	o.await(t, "up")
@@ -333,7 +333,7 @@ func TestTerminal(t *testing.T) {
 
 func TestJobControl(t *testing.T) {
 	h, _ := startHold(t, &Hold{})
-	o := newOutput()
+	o := newGrowing()
 	r, err := begin(t, h, Command{Argv: []string{"bash", "--norc", "--noediting", "-i"}, Env: []string{"PS1=ready> "}, Terminal: &Size{24, 80}}, o, nil)
 	require.NoError(t, err)
 	o.await(t, "ready> ")
@@ -348,7 +348,7 @@ func TestJobControl(t *testing.T) {
 
 func TestKillByEnvironment(t *testing.T) {
 	h, _ := startHold(t, &Hold{})
-	o := newOutput()
+	o := newGrowing()
 	r, err := begin(t, h, Command{Argv: []string{"sh", "-c", "sleep 100 & echo up; wait $!"}, Env: []string{"JENKINS_SERVER_COOKIE=c-1"}}, o, nil)
 	require.NoError(t, err)
 	o.await(t, "up")

@@ -156,6 +156,14 @@ func archiveTree(ctx context.Context, c *callable.Call) (jser.Value, error) {
 	if err != nil {
 		return nil, err
 	}
+	return writeArchive(ctx, c, func(a archive.Archiver) error {
+		root := c.Object.Str("verificationRoot")
+		return scanner.Scan(ctx, c.Path, ant.Without(a, strings.TrimRight(root, "/"), opts.noFollow, opts.noTmp))
+	})
+}
+
+// writeArchive sends what scan finds to the call's stream, as its factory says.
+func writeArchive(ctx context.Context, c *callable.Call, scan func(archive.Archiver) error) (jser.Value, error) {
 	out, err := c.Writer(ctx, c.Object.Get("out"))
 	if err != nil {
 		return nil, err
@@ -164,10 +172,7 @@ func archiveTree(ctx context.Context, c *callable.Call) (jser.Value, error) {
 	if err != nil {
 		return nil, err
 	}
-	n, err := archive.WriteTree(a, func(a archive.Archiver) error {
-		root := c.Object.Str("verificationRoot")
-		return scanner.Scan(ctx, c.Path, ant.Without(a, strings.TrimRight(root, "/"), opts.noFollow, opts.noTmp))
-	})
+	n, err := archive.WriteTree(a, scan)
 	if err != nil {
 		// The stream is released but not closed, as by an Archiver of Java
 		// whose last entry is not complete.

@@ -29,11 +29,16 @@ func listGlob(ctx context.Context, c *callable.Call) (jser.Value, error) {
 	if err != nil {
 		return nil, globError(err)
 	}
+	return filePaths(c.Path, rels), nil
+}
+
+// filePaths is the FilePath[] of paths below dir.
+func filePaths(dir string, rels []string) *jser.Array {
 	out := make([]jser.Value, len(rels))
 	for i, r := range rels {
-		out[i] = filePath(filepath.Join(c.Path, r))
+		out[i] = filePath(filepath.Join(dir, r))
 	}
-	return &jser.Array{Class: filePathArrayDesc, Elems: out}, nil
+	return &jser.Array{Class: filePathArrayDesc, Elems: out}
 }
 
 func validateMask(ctx context.Context, c *callable.Call) (jser.Value, error) {

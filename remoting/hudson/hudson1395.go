@@ -300,19 +300,7 @@ func hudsonArchive(ctx context.Context, c *callable.Call) (jser.Value, error) {
 	if err != nil {
 		return nil, err
 	}
-	out, err := c.Writer(ctx, c.Object.Get("out"))
-	if err != nil {
-		return nil, err
-	}
-	a, err := archiver(c.Object.Get("factory"), out)
-	if err != nil {
-		return nil, err
-	}
-	n, err := archive.WriteTree(a, func(a archive.Archiver) error { return scanner.Scan(ctx, c.Path, followLinks{a}) })
-	if err != nil {
-		return nil, archiveError(err)
-	}
-	return jser.Integer(int32(n)), out.Close()
+	return writeArchive(ctx, c, func(a archive.Archiver) error { return scanner.Scan(ctx, c.Path, followLinks{a}) })
 }
 
 func hudsonTempDir(_ context.Context, c *callable.Call) (jser.Value, error) {
@@ -333,11 +321,7 @@ func hudsonList(ctx context.Context, c *callable.Call) (jser.Value, error) {
 	if err != nil {
 		return nil, globError(err)
 	}
-	out := make([]jser.Value, len(rels))
-	for i, r := range rels {
-		out[i] = filePath(filepath.Join(c.Path, r))
-	}
-	return &jser.Array{Class: filePathArrayDesc, Elems: out}, nil
+	return filePaths(c.Path, rels), nil
 }
 
 func hudsonValidate(ctx context.Context, c *callable.Call) (jser.Value, error) {

@@ -24,6 +24,7 @@ import (
 	"github.com/footman-ci/footman/remoting/jser"
 	"github.com/footman-ci/footman/remoting/jvm"
 	"github.com/footman-ci/footman/remoting/remotingtest"
+	"github.com/footman-ci/footman/test/output"
 )
 
 func TestMain(m *testing.M) {
@@ -67,34 +68,16 @@ func fakeJava(t *testing.T) string {
 	return path
 }
 
-// logBuffer is a log that can be read.
-type logBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
 type rig struct {
 	controller, agent *remoting.Channel
 	loader            int32 // for calls of the controller
 	companion         *jvm.Companion
-	log               *logBuffer
+	log               *output.Buffer
 }
 
 // newRig connects a controller with an agent whose companion is the stand-in.
 func newRig(t *testing.T, change func(*jvm.Config)) *rig {
-	r := &rig{log: &logBuffer{}}
+	r := &rig{log: &output.Buffer{}}
 	cfg := jvm.Config{Java: fakeJava(t), JarFile: fakeJar(t), Dir: t.TempDir(), Environ: os.Environ(),
 		Log: slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
 	if change != nil {
@@ -149,7 +132,7 @@ func TestForeignCallsAreRelayed(t *testing.T) {
 
 func TestStreamsOfARelayedCall(t *testing.T) {
 	r := newRig(t, nil)
-	var got logBuffer
+	var got output.Buffer
 	r.call(t, foreign("write", remoting.OutputStream(r.controller.ExportWriter(&got))))
 	require.Len(t, got.String(), 4<<20, "the window of the companion is filled by the controller's acknowledgements")
 	v := r.call(t, foreign("read", remoting.InputStream(r.controller.ExportReader(io.LimitReader(zeros{}, 3<<20)))))

@@ -19,6 +19,7 @@ import (
 	"github.com/footman-ci/footman/remoting/callable"
 	"github.com/footman-ci/footman/remoting/jser"
 	"github.com/footman-ci/footman/remoting/jvm"
+	"github.com/footman-ci/footman/test/output"
 )
 
 func impatient(c *jvm.Config) { c.Patience = 300 * time.Millisecond }
@@ -131,11 +132,11 @@ func TestOrderAcrossBothSides(t *testing.T) {
 }
 
 // slow is a stream of ours that takes its time.
-type slow struct{ logBuffer }
+type slow struct{ output.Buffer }
 
 func (s *slow) Write(p []byte) (int, error) {
 	time.Sleep(20 * time.Millisecond)
-	return s.logBuffer.Write(p)
+	return s.Buffer.Write(p)
 }
 
 func (s *slow) size() int { return len(s.String()) }

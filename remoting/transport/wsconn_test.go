@@ -131,27 +131,7 @@ func TestWebSocketCloseUnblocks(t *testing.T) {
 	c.serve = func(ws *websocket.Conn) { <-release } // reads nothing: our writes block
 	defer close(release)
 	conn := dialWS(t, c.dialer())
-	errs := make(chan error, 2)
-	go func() { _, err := conn.ReadCommand(); errs <- err }()
-	wrote := make(chan struct{}, 1)
-	go func() {
-		for {
-			if err := conn.WriteCommand(make([]byte, 1<<20)); err != nil {
-				errs <- err
-				return
-			}
-			select {
-			case wrote <- struct{}{}:
-			default:
-			}
-		}
-	}()
-	<-wrote
-	start := time.Now()
-	require.NoError(t, conn.Close())
-	require.Less(t, time.Since(start), time.Second)
-	require.ErrorIs(t, <-errs, net.ErrClosed)
-	require.ErrorIs(t, <-errs, net.ErrClosed)
+	require.NoError(t, closeUnblocks(t, conn))
 }
 
 func TestWebSocketPoliteClose(t *testing.T) {
@@ -254,4 +234,31 @@ func TestWebSocketBrokenWrite(t *testing.T) {
 	_, err := conn.ReadCommand()
 	require.ErrorContains(t, err, "cannot be written any more")
 	require.NotErrorIs(t, err, net.ErrClosed)
+}
+
+// closeUnblocks closes a connection whose reader waits and whose writer is
+// stuck, sees both end, and returns what Close said.
+func closeUnblocks(t *testing.T, conn *Conn) error {
+	errs := make(chan error, 2)
+	go func() { _, err := conn.ReadCommand(); errs <- err }()
+	wrote := make(chan struct{}, 1)
+	go func() {
+		for {
+			if err := conn.WriteCommand(make([]byte, 1<<20)); err != nil {
+				errs <- err
+				return
+			}
+			select {
+			case wrote <- struct{}{}:
+			default:
+			}
+		}
+	}()
+	<-wrote
+	start := time.Now()
+	err := conn.Close()
+	require.Less(t, time.Since(start), time.Second)
+	require.ErrorIs(t, <-errs, net.ErrClosed)
+	require.ErrorIs(t, <-errs, net.ErrClosed)
+	return err
 }

@@ -38,15 +38,6 @@ func (n *Node) Ping(ctx context.Context) error {
 	return err
 }
 
-// EnvVars is the environment of the agent.
-func (n *Node) EnvVars(ctx context.Context) (map[string]string, error) {
-	c, err := n.channel(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return c.remoteEnv(ctx)
-}
-
 // Exists is FilePath.exists.
 func (n *Node) Exists(ctx context.Context, path string) (bool, error) {
 	v, err := n.file(ctx, "Exists", path, nil)
@@ -76,13 +67,6 @@ func (n *Node) IsDirectory(ctx context.Context, path string) (bool, error) {
 	v, err := n.file(ctx, "IsDirectory", path, nil)
 	b, _ := jser.Unbox(v).(bool)
 	return b, err
-}
-
-// Length is FilePath.length, in bytes.
-func (n *Node) Length(ctx context.Context, path string) (int64, error) {
-	v, err := n.file(ctx, "Length", path, nil)
-	l, _ := jser.Unbox(v).(int64)
-	return l, err
 }
 
 // Mkdirs is FilePath.mkdirs.

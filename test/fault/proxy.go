@@ -2,7 +2,7 @@
 // agent and a controller:
 //
 //	agent ── Proxy ── controller
-//	           │  RST, FIN, half-close, black hole, refuse
+//	           │  RST, FIN, half-close, black hole
 //	           │  after n more bytes: inside a frame, inside a handshake
 //	           └  delay, throttle, kill flows that are idle
 package fault
@@ -48,7 +48,6 @@ type Proxy struct {
 
 // mode is how connections are treated.
 type mode struct {
-	refuse   bool          // new connections are reset at once
 	hole     bool          // nothing is forwarded
 	idle     time.Duration // flows without traffic for so long are reset; 0 never
 	delay    time.Duration // before each piece of data is forwarded
@@ -94,9 +93,6 @@ func (p *Proxy) change(f func(*mode)) {
 	defer p.mu.Unlock()
 	f(&p.mode)
 }
-
-// Refuse makes new connections fail, as with a controller that is down.
-func (p *Proxy) Refuse(on bool) { p.change(func(m *mode) { m.refuse = on }) }
 
 // Hole swallows everything, on old and new connections.
 func (p *Proxy) Hole(on bool) { p.change(func(m *mode) { m.hole = on }) }
@@ -146,11 +142,11 @@ func (p *Proxy) accept() {
 		}
 		p.accepted.Add(1)
 		p.mu.Lock()
-		refuse := p.mode.refuse || p.done
+		done := p.done
 		next := p.plan
 		p.plan = nil
 		p.mu.Unlock()
-		if refuse {
+		if done {
 			reset(c)
 			continue
 		}

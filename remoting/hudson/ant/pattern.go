@@ -130,7 +130,8 @@ func upperASCII(c byte) byte {
 	return c
 }
 
-// matchUnits is the wildcard match on UTF-16 units.
+// matchUnits is the wildcard match on UTF-16 units: matchBytes again, since one
+// generic function for both took 1.3 to 2 times as long for bytes.
 func matchUnits(pat, name []uint16, caseSensitive bool) bool {
 	p, n, star, mark := 0, 0, -1, 0
 	for n < len(name) {
