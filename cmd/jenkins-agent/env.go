@@ -128,7 +128,8 @@ func buildEnvironment(environ []string) []string {
 	out := make([]string, 0, len(environ))
 	for _, kv := range environ {
 		name, value, _ := strings.Cut(kv, "=")
-		if name == "JENKINS_SECRET" || name == supervisedEnv {
+		// The plugin amazon-ecs repeats the secret in SLAVE_NODE_SECRET.
+		if name == "JENKINS_SECRET" || name == "SLAVE_NODE_SECRET" || name == supervisedEnv {
 			continue
 		}
 		if name == "REMOTING_OPTS" && strings.Contains(value, "-secret") {

@@ -17,7 +17,7 @@ import (
 // lines by hand where the client library is a megabyte.
 type metrics struct{ bytes.Buffer }
 
-// family begins a metric: kind is counter or gauge.
+// family begins a metric: kind is counter, gauge or histogram.
 func (m *metrics) family(name, kind, help string) {
 	fmt.Fprintf(m, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, kind)
 }
@@ -31,7 +31,7 @@ func (m *metrics) sample(name string, value float64, labels ...string) {
 			sep = '{'
 		}
 		m.WriteByte(sep)
-		fmt.Fprintf(m, "%s=\"%s\"", labels[i], labelText.Replace(labels[i+1]))
+		fmt.Fprintf(m, "%s=\"%s\"", labels[i], labelText.Replace(cut(labels[i+1])))
 	}
 	if len(labels) > 1 {
 		m.WriteByte('}')
@@ -46,6 +46,49 @@ func (m *metrics) one(name, kind, help string, value float64) {
 	m.sample(name, value)
 }
 
+// maxLabel bounds a label's value in bytes: names of classes come from outside.
+const maxLabel = 300
+
+func cut(s string) string {
+	if len(s) > maxLabel {
+		s = s[:maxLabel]
+	}
+	return strings.ToValidUTF8(s, "")
+}
+
+// rttBounds are the upper bounds of the round trip's buckets, in seconds: a
+// neighbour, a region, a continent, trouble.
+var rttBounds = [...]float64{0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10}
+
+// histogram counts durations by rttBounds. The zero value is empty.
+type histogram struct {
+	buckets [len(rttBounds) + 1]int64 // not cumulative; the last is beyond all bounds
+	sum     float64                   // seconds
+}
+
+func (h *histogram) add(d time.Duration) {
+	v := d.Seconds()
+	i, _ := slices.BinarySearch(rttBounds[:], v)
+	h.buckets[i]++
+	h.sum += v
+}
+
+// histogram writes a family of its own.
+func (m *metrics) histogram(name, help string, h histogram) {
+	m.family(name, "histogram", help)
+	n := int64(0)
+	for i, count := range h.buckets {
+		n += count
+		le := "+Inf"
+		if i < len(rttBounds) {
+			le = strconv.FormatFloat(rttBounds[i], 'f', -1, 64)
+		}
+		m.sample(name+"_bucket", float64(n), "le", le)
+	}
+	m.sample(name+"_sum", h.sum)
+	m.sample(name+"_count", float64(n))
+}
+
 var labelText = strings.NewReplacer(`\`, `\\`, "\n", `\n`, `"`, `\"`)
 
 func (w *watch) writeMetrics(out io.Writer) error {
@@ -55,15 +98,12 @@ func (w *watch) writeMetrics(out io.Writer) error {
 		total = total.plus(w.current.Stats())
 	}
 	online, episodes, since, extra := w.online, w.episodes, w.since, w.extra
-	protocols := maps.Clone(w.protocols)
+	protocols, rtt, leaving := maps.Clone(w.protocols), w.rtt, w.leaving
 	w.mu.Unlock()
 
 	m := &metrics{}
-	up := 0.0
-	if online {
-		up = 1
-	}
-	m.one("jenkins_agent_up", "gauge", "Whether a controller is connected.", up)
+	m.one("jenkins_agent_up", "gauge", "Whether a controller is connected.", truth(online))
+	m.one("jenkins_agent_stopping", "gauge", "Whether the agent takes no new work because it is about to end.", truth(leaving))
 	m.family("jenkins_agent_connections_total", "counter", "Connections made so far; all but the first are reconnects.")
 	for _, p := range slices.Sorted(maps.Keys(protocols)) {
 		m.sample("jenkins_agent_connections_total", float64(protocols[p]), "protocol", p)
@@ -72,6 +112,7 @@ func (w *watch) writeMetrics(out io.Writer) error {
 	if !since.IsZero() {
 		m.one("jenkins_agent_state_seconds", "gauge", "Time since the agent got or lost its connection.", time.Since(since).Seconds())
 	}
+	m.histogram("jenkins_agent_rtt_seconds", "From a WebSocket ping of ours to its pong, through every proxy on the way.", rtt)
 	m.family("jenkins_agent_commands_total", "counter", "Commands of Remoting.")
 	m.sample("jenkins_agent_commands_total", float64(total.commandsIn), "direction", "in")
 	m.sample("jenkins_agent_commands_total", float64(total.commandsOut), "direction", "out")
@@ -93,6 +134,13 @@ func (w *watch) writeMetrics(out io.Writer) error {
 	}
 	_, err := out.Write(m.Bytes())
 	return err
+}
+
+func truth(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // process writes the metrics that every exporter has, by their usual names.

@@ -72,6 +72,7 @@ type watch struct {
 	past      traffic   // of the channels before current
 	extra     []func(io.Writer) error
 	protocols map[string]int64
+	rtt       histogram
 }
 
 // newWatch is nil unless somebody wants to watch.
@@ -133,6 +134,16 @@ func (w *watch) connected(ch *remoting.Channel, protocol string) {
 	w.protocols[protocol]++
 	w.current, w.online, w.since = ch, true, time.Now()
 	w.episodes++
+}
+
+// pong is for WebSocket.OnPong.
+func (w *watch) pong(rtt time.Duration) {
+	if w == nil {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.rtt.add(rtt)
 }
 
 // disconnected is for Engine.Offline.

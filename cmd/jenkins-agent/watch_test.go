@@ -46,7 +46,7 @@ func get(t *testing.T, url string) (int, string) {
 
 func TestWatchARealAgent(t *testing.T) {
 	addr := freePort(t)
-	x := connect(t, "-http", addr, "-pprof")
+	x := connect(t, "-http", addr, "-pprof", "-pingInterval", "50ms")
 	_, err := x.n.Sh(within(t, 30*time.Second), "true", controller.ShOptions{})
 	require.NoError(t, err)
 
@@ -68,6 +68,10 @@ func TestWatchARealAgent(t *testing.T) {
 	require.Regexp(t, `jenkins_agent_calls_total\{class="[^"]+",route="native"\} [1-9]`, text)
 	require.Regexp(t, `process_resident_memory_bytes [1-9]`, text)
 	checkExposition(t, text)
+	require.Eventually(t, func() bool {
+		_, text := get(t, "http://"+addr+"/metrics")
+		return regexp.MustCompile(`jenkins_agent_rtt_seconds_count [1-9]`).MatchString(text)
+	}, 20*time.Second, 50*time.Millisecond, "pings are measured")
 
 	x.n.Drop()
 	require.Eventually(t, func() bool {
@@ -101,6 +105,11 @@ func checkExposition(t *testing.T, text string) {
 		} else if !strings.HasPrefix(line, "# HELP ") {
 			require.Regexp(t, sample, line)
 			name, _, _ := strings.Cut(f[0], "{")
+			for _, part := range []string{"_bucket", "_sum", "_count"} { // of a histogram
+				if base := strings.TrimSuffix(name, part); typed[base] {
+					name = base
+				}
+			}
 			require.True(t, typed[name], "%s has no TYPE", name)
 		}
 	}

@@ -79,7 +79,8 @@ type Table struct {
 	Seen func(class, route string)
 
 	entries map[string]*entry
-	unknown sync.Map // class name → *foreignCalls
+	unknown sync.Map     // class name → *foreignCalls
+	others  foreignCalls // of classes beyond maxUnknown
 }
 
 // foreignCalls counts the calls of a class that were not for the table.
@@ -128,7 +129,8 @@ func (t *Table) Entries() []Entry {
 	return out
 }
 
-// Counts lists every class that was asked for so far, by name and way.
+// Counts lists every class that was asked for so far, by name and way; what is
+// beyond maxUnknown is one line, OtherClasses.
 func (t *Table) Counts() []Count {
 	var out []Count
 	for _, e := range t.entries {
@@ -146,6 +148,12 @@ func (t *Table) Counts() []Count {
 		}
 		return true
 	})
+	if n := t.others.relayed.Load(); n > 0 {
+		out = append(out, Count{OtherClasses, RouteRelayed, n})
+	}
+	if n := t.others.refused.Load(); n > 0 {
+		out = append(out, Count{OtherClasses, RouteRefused, n})
+	}
 	slices.SortFunc(out, func(a, b Count) int {
 		return cmp.Or(strings.Compare(a.Class, b.Class), strings.Compare(a.Route, b.Route))
 	})
@@ -192,6 +200,9 @@ func (t *Table) counted(n *atomic.Int64, class, route string) {
 // maxUnknown bounds what a controller can make us remember.
 const maxUnknown = 1000
 
+// OtherClasses stands in Counts for the classes beyond that.
+const OtherClasses = "other"
+
 // count finds the counters of an unknown class; first tells whether it is new.
 func (t *Table) count(class string) (calls *foreignCalls, first bool) {
 	if n, ok := t.unknown.Load(class); ok {
@@ -200,7 +211,7 @@ func (t *Table) count(class string) (calls *foreignCalls, first bool) {
 	size := 0
 	t.unknown.Range(func(any, any) bool { size++; return true })
 	if size >= maxUnknown {
-		return new(foreignCalls), false
+		return &t.others, false
 	}
 	n, seen := t.unknown.LoadOrStore(class, new(foreignCalls))
 	return n.(*foreignCalls), !seen

@@ -66,7 +66,10 @@ type WebSocket struct {
 	// way back does not lead to "already connected" at the next attempt. The
 	// official agent sends none the first time.
 	OwnCookie bool
-	Log       *slog.Logger
+	// OnPong is told the time from each of our pings to its pong, through every
+	// proxy on the way; nil for nobody. It runs in the reader: it must not block.
+	OnPong func(rtt time.Duration)
+	Log    *slog.Logger
 }
 
 // Dial makes one attempt: readiness probe, upgrade, checks. Refusals are
@@ -229,7 +232,7 @@ func (w *WebSocket) accept(ws *websocket.Conn, raw net.Conn, h http.Header, root
 	}
 	c := newWSConn(ws, raw, wsSettings{
 		ping: max(ping, 0), silence: max(silence, 0), write: orDefault(w.WriteTimeout, wire.DefaultWriteTimeout),
-		maxCommand: w.MaxCommand, log: log,
+		maxCommand: w.MaxCommand, log: log, onPong: w.OnPong,
 	})
 	return &Conn{
 		commands: c, protocol: "WebSocket", remote: root.Host,

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,6 +32,7 @@ type wsSettings struct {
 	ping, silence, write time.Duration // 0 = off, for ping and silence
 	maxCommand           int
 	log                  *slog.Logger
+	onPong               func(time.Duration) // nil for none
 }
 
 // wsConn carries commands over a WebSocket.
@@ -55,7 +57,8 @@ type wsConn struct {
 	// like our own Close.
 	broken atomic.Pointer[error]
 
-	pong   chan string // payload of the newest ping to be answered
+	pong   chan string           // payload of the newest ping to be answered
+	asked  atomic.Pointer[asked] // our newest ping
 	done   chan struct{}
 	once   sync.Once
 	keeper sync.WaitGroup
@@ -68,7 +71,7 @@ func newWSConn(ws *websocket.Conn, raw net.Conn, set wsSettings) *wsConn {
 	}
 	c.reader = wire.NewReader(byteStream{c}, set.maxCommand)
 	ws.SetReadLimit(maxMessage)
-	ws.SetPongHandler(func(string) error { c.alive(); return nil })
+	ws.SetPongHandler(func(data string) error { c.alive(); c.answered(data); return nil })
 	ws.SetPingHandler(func(data string) error { c.alive(); c.askPong(data); return nil })
 	c.alive()
 	c.keeper.Go(c.keep)
@@ -216,13 +219,42 @@ func (c *wsConn) keep() {
 			now := time.Now()
 			c.afterSleep(last, now)
 			last = now
-			err = c.control(websocket.PingMessage, "")
+			err = c.control(websocket.PingMessage, c.ask(now))
 		}
 		if err != nil {
 			c.broken.Store(&err)
 			c.raw.Close() // ends the reader, who tells the Engine
 			return
 		}
+	}
+}
+
+// asked is a ping that waits for its pong.
+type asked struct {
+	data string
+	at   time.Time
+}
+
+// ask makes the payload of the next ping. It is a number, so that a late pong
+// for an earlier one is not taken for a quick one.
+func (c *wsConn) ask(now time.Time) string {
+	n := 0
+	if last := c.asked.Load(); last != nil {
+		n, _ = strconv.Atoi(last.data)
+	}
+	next := &asked{strconv.Itoa(n + 1), now}
+	c.asked.Store(next)
+	return next.data
+}
+
+// answered is for pongs; only the newest ping counts, and only once.
+func (c *wsConn) answered(data string) {
+	p := c.asked.Load()
+	if p == nil || p.data != data || p.at.IsZero() || !c.asked.CompareAndSwap(p, &asked{data: data}) {
+		return
+	}
+	if c.set.onPong != nil {
+		c.set.onPong(time.Since(p.at))
 	}
 }
 

@@ -181,6 +181,42 @@ func TestWebSocketPings(t *testing.T) {
 	<-ended
 }
 
+// Each pong is measured against its own ping: one that comes late, twice or
+// unasked says nothing.
+func TestWebSocketRoundTrip(t *testing.T) {
+	c := newWSController(t, false)
+	const slow = 30 * time.Millisecond
+	c.serve = func(ws *websocket.Conn) {
+		before := ""
+		ws.SetPingHandler(func(d string) error {
+			time.Sleep(slow) // the network
+			for _, data := range []string{"unasked", before, d, d} {
+				if err := ws.WriteControl(websocket.PongMessage, []byte(data), time.Now().Add(time.Second)); err != nil {
+					return err
+				}
+			}
+			before = d
+			return nil
+		})
+		drain(ws)
+	}
+	w := c.dialer()
+	w.PingInterval, w.ReadTimeout = 10*slow, -1
+	rtts := make(chan time.Duration, 100)
+	w.OnPong = func(d time.Duration) { rtts <- d }
+	conn := dialWS(t, w)
+	ended := make(chan error, 1)
+	go func() { _, err := conn.ReadCommand(); ended <- err }()
+	for range 3 {
+		d := <-rtts
+		require.GreaterOrEqual(t, d, slow)
+		require.Less(t, d, 10*slow, "the pong of another ping")
+	}
+	conn.Close()
+	<-ended
+	require.Empty(t, rtts, "a pong was counted twice")
+}
+
 func TestWebSocketSilence(t *testing.T) {
 	c := newWSController(t, false)
 	release := make(chan struct{})
