@@ -17,6 +17,9 @@
 //	       ├──► DIR/agent/config            a config whose profiles only read those files
 //	       └──► DIR/agent/status.json       no secrets; what `awsauth list` and `doctor` show
 //
+// secret.go reads the secret of the agent itself from Parameter Store or Secrets
+// Manager, with what the pod, task or instance has.
+//
 // use.go and doctor.go are the other end: what `awsauth get`, `env`, `list` and
 // `doctor` do in a build container.
 //

@@ -19,7 +19,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/credentials/ec2rolecreds"
 	"github.com/aws/aws-sdk-go-v2/credentials/endpointcreds"
-	"github.com/aws/aws-sdk-go-v2/feature/ec2/imds"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/aws-sdk-go-v2/service/sts/types"
 	"github.com/aws/smithy-go"
@@ -139,7 +138,7 @@ func (s *SDKIssuer) Issue(ctx context.Context, r Request) (Grant, error) {
 	case KindContainer:
 		return s.container(ctx)
 	case KindInstance:
-		return provided(ctx, ec2rolecreds.New(func(o *ec2rolecreds.Options) { o.Client = imds.New(imds.Options{HTTPClient: s.local}) }))
+		return provided(ctx, ec2rolecreds.New(func(o *ec2rolecreds.Options) { o.Client = s.metadata() }))
 	}
 	return Grant{}, &IssueError{Message: "no way to obtain " + r.Kind}
 }
@@ -218,12 +217,7 @@ func classify(err error) error {
 	case errors.Is(err, context.Canceled):
 		e.Message = "given up"
 	default:
-		// The innermost error says what happened; the wrapping repeats names.
-		inner := err
-		for u := errors.Unwrap(inner); u != nil; u = errors.Unwrap(inner) {
-			inner = u
-		}
-		e.Message = "STS not reached: " + inner.Error()
+		e.Message = "STS not reached: " + innermost(err).Error()
 		if oe, ok := errors.AsType[*net.OpError](err); ok {
 			e.Message = "STS not reached: " + oe.Error()
 		}

@@ -64,6 +64,7 @@ func runAgent(c *cli.Context) error {
 	defer logFile.Close()
 	logs := hudson.NewLogBuffer(o.logHandler(io.MultiWriter(c.App.ErrWriter, logFile)), 256)
 	a := &agent{o: o, log: slog.New(logs), logs: logs}
+	a.systemd = newSystemd(a.log)
 	if dir != "" {
 		a.log.Info("Using " + dir + " as a remoting work directory")
 	}
@@ -95,6 +96,7 @@ type agent struct {
 	aws      *awsauth.Options // nil without -awsauth
 	calls    *callable.Table
 	watch    *watch                   // nil without -http
+	systemd  *systemd                 // nil unless it wants to hear
 	notices  chan notice              // of the machine's end; made by stopOnSignal
 	channel  func() *remoting.Channel // of the current connection, or nil
 }
@@ -119,6 +121,10 @@ func (a *agent) table(leave func()) *callable.Table {
 
 // connect runs an inbound agent until it is told to stop.
 func (a *agent) connect(ctx context.Context) error {
+	defer a.systemd.keep(a.alive)()
+	if err := a.o.fetchSecret(ctx, a.log); err != nil {
+		return err
+	}
 	dial, err := a.dialer()
 	if err != nil {
 		return err
@@ -137,12 +143,16 @@ func (a *agent) connect(ctx context.Context) error {
 			companion.Attach(ch)
 			a.prefetch(companion, ch)
 			a.watch.connected(ch, p)
+			a.systemd.online(p)
 			for _, d := range settled {
 				time.AfterFunc(d, forgetStartup)
 			}
 		},
 	}
-	engine.Offline = func(error) { a.watch.disconnected() }
+	engine.Offline = func(error) {
+		a.watch.disconnected()
+		a.systemd.offline()
+	}
 	if a.o.giveUpAfter <= 0 {
 		engine.PermanentGrace = -1
 	}
@@ -167,6 +177,15 @@ func (a *agent) connect(ctx context.Context) error {
 	return err
 }
 
+// alive returns when the locks that everything needs could be had; it is called
+// only after the agent was online.
+func (a *agent) alive() {
+	if ch := a.channel(); ch != nil {
+		_ = ch.Requests()
+	}
+	_ = a.builds.Running()
+}
+
 // dialer makes the transport that the options ask for.
 func (a *agent) dialer() (func(context.Context) (remoting.Connection, error), error) {
 	o := a.o
@@ -179,7 +198,8 @@ func (a *agent) dialer() (func(context.Context) (remoting.Connection, error), er
 	cookies := cookieStore()
 	if o.webSocket {
 		ws := &transport.WebSocket{URL: o.urls[0], Name: o.name, Secret: o.secret, Headers: o.headers, Proxy: proxy, TLS: tlsConfig,
-			PingInterval: o.pingInterval, Version: remotingVersion, Cookies: cookies, OwnCookie: true, Log: a.log}
+			PingInterval: o.pingInterval, Version: remotingVersion, Cookies: cookies, OwnCookie: true, Log: a.log,
+			OnPong: func(rtt time.Duration) { a.watch.pong(rtt) }}
 		return func(ctx context.Context) (remoting.Connection, error) { return connection(ws.Dial(ctx)) }, nil
 	}
 	tcp := &transport.TCP{URLs: o.urls, Name: o.name, Secret: o.secret, Tunnel: o.tunnel, Direct: o.direct,

@@ -15,6 +15,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/footman-ci/footman/awsauth"
 	"github.com/footman-ci/footman/remoting/transport"
 )
 
@@ -43,6 +44,9 @@ func jnlpArguments(ctx context.Context, c *cli.Context, args []string, log *slog
 		if patience, err = parseDuration(d); err != nil {
 			return nil, err
 		}
+	}
+	if _, inAWS, _ := awsauth.ParseSecretRef(j.secret); inAWS {
+		return nil, usagef("a -secret in AWS can't be used with -jnlpUrl; use -url and -name")
 	}
 	if j.secret != "" && j.credentials != "" {
 		return nil, usagef("-jnlpCredentials and -secret are mutually exclusive")

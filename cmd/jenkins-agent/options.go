@@ -11,6 +11,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/footman-ci/footman/awsauth"
 	"github.com/footman-ci/footman/remoting/transport"
 )
 
@@ -60,7 +61,7 @@ func agentFlags() []cli.Flag {
 	}
 	return []cli.Flag{
 		list(groupAgent, "url", "root `URL` of Jenkins; several are tried in turn, except with -webSocket"),
-		str(groupAgent, "secret", "secret of the agent in hex, or @FILE"),
+		str(groupAgent, "secret", "secret of the agent in hex, @FILE, aws-ssm:///PATH or aws-secretsmanager:ID[#KEY]"),
 		str(groupAgent, "name", "`NAME` of the agent"),
 		on(groupAgent, "webSocket", "connect by WebSocket instead of the TCP port"),
 		list(groupAgent, "webSocketHeader", "`NAME=VALUE` to send with the WebSocket upgrade, for reverse proxies"),
@@ -232,11 +233,14 @@ func (o *options) check() error {
 	if !o.inbound() {
 		return nil
 	}
+	_, _, secretErr := awsauth.ParseSecretRef(o.secret)
 	switch {
 	case o.secret == "":
 		return usagef("Secret is required for inbound agents")
 	case o.name == "":
 		return usagef("Name is required for inbound agents")
+	case secretErr != nil:
+		return usagef("-secret: %v", secretErr)
 	case len(o.urls) == 0 && o.direct == "":
 		return usagef("At least one URL is required for inbound agents")
 	case o.webSocket && len(o.urls) > 1:

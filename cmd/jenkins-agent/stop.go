@@ -54,6 +54,7 @@ func (a *agent) stopOnSignal(ctx context.Context) (context.Context, func()) {
 			stopping = true
 			a.builds.Drain()
 			a.watch.leave()
+			a.systemd.stopping(why)
 			n := a.builds.Running()
 			a.log.Info("Stopping", "signal", why, "running", n, "for at most", timeout)
 			if n == 0 {

@@ -27,10 +27,16 @@ type connected struct {
 }
 
 func connect(t *testing.T, args ...string) *connected {
+	return connectWith(t, func(secret string) ([]string, string) { return nil, secret }, args...)
+}
+
+// connectWith chooses the environment and what -secret is.
+func connectWith(t *testing.T, how func(secret string) (env []string, option string), args ...string) *connected {
 	x := &connected{t: t, log: &output.Buffer{}, exited: make(chan struct{})}
 	x.c, x.n, x.dir = jenkins(t)
-	x.p = program(t, "jenkins-agent", nil, append([]string{"-url", x.c.URL(), "-webSocket", "-name", "n1",
-		"-secret", x.n.Secret(), "-workDir", x.dir}, args...)...)
+	env, secret := how(x.n.Secret())
+	x.p = program(t, "jenkins-agent", env, append([]string{"-url", x.c.URL(), "-webSocket", "-name", "n1",
+		"-secret", secret, "-workDir", x.dir}, args...)...)
 	x.start()
 	require.NoError(t, x.n.WaitOnline(within(t, 30*time.Second)))
 	return x

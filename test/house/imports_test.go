@@ -1,5 +1,5 @@
 // Package house guards the layout of the project: which package may import
-// which, and what must not get into the binary.
+// which, what must not get into the binary, and how big it may be.
 package house
 
 import (
