@@ -54,6 +54,7 @@ type Agent struct {
 	CheckClasses bool
 
 	watches watches
+	steps   steps
 	drain   drain
 	suids   suids
 }

@@ -17,7 +17,8 @@ type drain struct {
 	mu      sync.Mutex // guards the fields below
 	going   bool
 	running int
-	idle    chan struct{} // closed when going and nothing runs; nil until asked for
+	idle    chan struct{}                // closed when going and nothing runs; nil until asked for
+	logs    map[*listenerWriter]struct{} // of processes that run, where lines of ours are safe
 }
 
 // Drain refuses launches from now on. Running processes are left alone.
@@ -47,22 +48,30 @@ func (a *Agent) Running() int {
 	return a.drain.running
 }
 
-// enter counts a process that is about to start, or refuses it.
-func (d *drain) enter() error {
+// enter counts a process that is about to start, or refuses it. log is where
+// lines of ours may go, or nil.
+func (d *drain) enter(log *listenerWriter) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.going {
 		return remoting.Errorf(remoting.IOExceptionClass, "footman: the agent is going away and starts nothing new")
 	}
 	d.running++
+	if log != nil {
+		if d.logs == nil {
+			d.logs = map[*listenerWriter]struct{}{}
+		}
+		d.logs[log] = struct{}{}
+	}
 	return nil
 }
 
 // leave uncounts a process that has ended or did not start.
-func (d *drain) leave() {
+func (d *drain) leave(log *listenerWriter) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.running--
+	delete(d.logs, log)
 	d.check()
 }
 

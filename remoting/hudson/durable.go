@@ -35,8 +35,8 @@ func registerDurable(t *callable.Table, a *Agent) {
 	)
 	t.Register(
 		callable.Entry{Class: plugin + "AgentInfo$GetAgentInfo", Source: source + " 1.30", Fields: []string{"binaryVersion"}, Run: agentInfo},
-		callable.Entry{Class: controller + "WriteLog", Source: source, Fields: []string{"lastLocation", "sink"}, Run: writeLog},
-		callable.Entry{Class: controller + "StatusCheck", Source: source, Run: statusCheck},
+		callable.Entry{Class: controller + "WriteLog", Source: source, Fields: []string{"lastLocation", "sink"}, Run: a.writeLog},
+		callable.Entry{Class: controller + "StatusCheck", Source: source, Run: a.statusCheck},
 		callable.Entry{Class: plugin + "BourneShellScript$StatusCheckWithEncoding", Source: source, Fields: []string{"charset"}, Run: statusCheckIn},
 		callable.Entry{Class: controller + "GetOutput", Source: source, Fields: []string{"charset"}, Run: getOutput},
 		// The default charset here is UTF-8, which needs no transcoding.
@@ -103,10 +103,12 @@ func wrapperPlatform(goos, arch string) (osType, osPart, archPart string, compat
 }
 
 // writeLog sends the log from an offset to the end that it has now.
-func writeLog(ctx context.Context, c *callable.Call) (jser.Value, error) {
-	from := c.Object.Long("lastLocation")
+func (a *Agent) writeLog(ctx context.Context, c *callable.Call) (jser.Value, error) {
+	location, dir := c.Object.Long("lastLocation"), filepath.Dir(c.Path)
+	own, line := a.steps.polled(dir, location)
+	from := location - own
 	fi, err := os.Stat(c.Path)
-	if err != nil || fi.Size() <= from {
+	if err != nil || fi.Size() <= from && line == "" {
 		return nil, nil // File.length() of what can't be seen is 0
 	}
 	sink, err := c.Writer(ctx, c.Object.Get("sink"))
@@ -118,7 +120,10 @@ func writeLog(ctx context.Context, c *callable.Call) (jser.Value, error) {
 		return nil, fileNotFound(c.Path, err)
 	}
 	defer f.Close()
-	_, err = copyLog(sink, io.NewSectionReader(f, from, fi.Size()-from))
+	n, err := copyLog(sink, io.NewSectionReader(f, from, max(0, fi.Size()-from)))
+	if err == nil && line != "" {
+		err = a.announceLog(sink, f, dir, line, location+n, fi.Size())
+	}
 	return nil, err
 }
 
@@ -143,8 +148,13 @@ func readStatus(path string) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(f, most))
 }
 
-func statusCheck(_ context.Context, c *callable.Call) (jser.Value, error) {
+func (a *Agent) statusCheck(_ context.Context, c *callable.Call) (jser.Value, error) {
+	dir := filepath.Dir(c.Path)
+	a.steps.asked(dir)
 	code, done, err := exitStatus(c.Path)
+	if done || err != nil {
+		a.steps.ended(dir)
+	}
 	if err != nil || !done {
 		return nil, err
 	}

@@ -146,12 +146,12 @@ func (a *Agent) launch(ctx context.Context, c *callable.Call) (jser.Value, error
 		p.release()
 		return nil, err
 	}
-	if err := a.drain.enter(); err != nil {
+	if err := a.drain.enter(p.log); err != nil {
 		p.release()
 		return nil, err
 	}
 	if p.proc, err = a.start(ctx, spec); err != nil {
-		a.drain.leave()
+		a.drain.leave(p.log)
 		p.release()
 		return nil, startError(err)
 	}

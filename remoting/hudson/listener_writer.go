@@ -71,12 +71,16 @@ type listenerWriter struct {
 	binders []binder
 	charset string
 	flush   bool
+	own     announcing
 }
 
 // Write writes bytes as TaskListener.getLogger does.
 func (w *listenerWriter) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if len(p) > 0 {
+		w.own.middle = p[len(p)-1] != '\n'
+	}
 	return w.out.Write(p)
 }
 
@@ -104,6 +108,7 @@ func (w *listenerWriter) Flush() error {
 
 // finish sends everything, unfinished lines too.
 func (w *listenerWriter) finish() error {
+	w.own.gone.Store(true)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	err := w.out.Finish()
@@ -124,6 +129,7 @@ func (w *listenerWriter) unbind() {
 
 // release gives the stream back, when the listener was retained.
 func (w *listenerWriter) release() {
+	w.own.gone.Store(true)
 	w.unbind()
 	if w.base != nil {
 		w.base.stop()

@@ -30,6 +30,7 @@ type remoteProcess struct {
 
 	writers []*remoting.ProxyWriter // retained
 	listen  *listenerWriter         // of stdoutListener, or nil
+	log     *listenerWriter         // listen, where it is the log of the build and not a result
 	stdin   io.Closer               // of the controller, or nil
 
 	finished chan struct{} // closed when code, err are set
@@ -75,6 +76,10 @@ func (p *remoteProcess) streams(c *callable.Call, open *opener, spec *exec.Spec)
 			return err
 		}
 		spec.Stdout = p.listen
+		// What a caller collects is not what its launcher prints to.
+		if own, err := parseListener(o.Get("listener")); err == nil && own.stream != nil && own.stream == parsed.stream {
+			p.log = p.listen
+		}
 	case out != nil:
 		w, err := p.writer(life, c, out)
 		if err != nil {
@@ -116,7 +121,7 @@ func (p *remoteProcess) await() {
 		_ = p.listen.Flush()
 	}
 	close(p.finished)
-	p.agent.drain.leave()
+	p.agent.drain.leave(p.log)
 	for p.proc.Leaked() {
 		// Wait takes seconds while something is open.
 		began := time.Now()
