@@ -205,6 +205,16 @@ V
   done
 fi
 
+say "the agent's own secret, in Parameter Store and Secrets Manager"
+cli() { HOME=$tmp/nohome "$RIG_VENV/bin/aws" --region us-east-1 "$@"; } # as the pod's role, as the agent will
+cli ssm put-parameter --name /jenkins/a1 --type SecureString --value 0a1b2c >/dev/null
+cli secretsmanager create-secret --name jenkins/agents --secret-string '{"a1":"0a1b2c"}' >/dev/null
+for ref in aws-ssm:///jenkins/a1 aws-secretsmanager:jenkins/agents#a1 aws-ssm:///jenkins/other; do
+  AWS_REGION=us-east-1 timeout 60 "$agent" -url http://127.0.0.1:1/ -webSocket -name a1 -noReconnect -secret $ref >"$tmp/secret.log" 2>&1
+  case $ref in *other) want="ParameterNotFound: there is none of that name in us-east-1";; *) want="Secret read from aws-";; esac
+  if grep -q "$want" "$tmp/secret.log" && ! grep -q 0a1b2c "$tmp/secret.log"; then pass "-secret $ref: $want"; else fail "-secret $ref"; cat "$tmp/secret.log"; fi
+done
+
 say "parser and keys against botocore"
 (cd "$repo" && AWSAUTH_PYTHON="$RIG_VENV/bin/python" go test -count=1 -v -run 'TestAgainstBotocore' ./awsauth) >"$tmp/botocore" 2>&1 && grep -q '^--- PASS' "$tmp/botocore" && pass "$(grep -o '[0-9]* configs.*' "$tmp/botocore" | head -1)" || { fail "botocore differs"; tail -40 "$tmp/botocore"; }
 
