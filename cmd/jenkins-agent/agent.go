@@ -98,6 +98,7 @@ type agent struct {
 	watch    *watch                   // nil without -http
 	systemd  *systemd                 // nil unless it wants to hear
 	notices  chan notice              // of the machine's end; made by stopOnSignal
+	place    atomic.Pointer[string]   // the task of ECS, nil elsewhere
 	channel  func() *remoting.Channel // of the current connection, or nil
 }
 

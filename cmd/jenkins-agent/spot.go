@@ -180,18 +180,3 @@ func (s *spotWatch) do(ctx context.Context, method, path, header, value string) 
 	}
 	return strings.TrimSpace(string(b)), resp.StatusCode, nil
 }
-
-// place says where the agent runs, for its log: the ARN of an ECS task.
-func place(ctx context.Context, getenv func(string) string) string {
-	u := getenv("ECS_CONTAINER_METADATA_URI_V4")
-	if u == "" {
-		return ""
-	}
-	s := &spotWatch{base: u, client: &http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{}}}
-	body, _, err := s.do(ctx, http.MethodGet, "/task", "Accept", "application/json")
-	var task struct{ TaskARN, LaunchType, AvailabilityZone string }
-	if err != nil || json.Unmarshal([]byte(body), &task) != nil || task.TaskARN == "" {
-		return ""
-	}
-	return strings.TrimSpace(fmt.Sprintf("%s %s %s", task.TaskARN, task.LaunchType, task.AvailabilityZone))
-}

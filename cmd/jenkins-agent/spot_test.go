@@ -127,14 +127,3 @@ func TestSpotNoticeEndsAnIdleAgent(t *testing.T) {
 	require.NoError(t, p.Wait(), log.String())
 	require.Contains(t, log.String(), "EC2 takes this spot instance back (terminate)")
 }
-
-func TestECSTaskIsNamed(t *testing.T) {
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		require.Equal(t, "/v4/id/task", r.URL.Path)
-		_, _ = io.WriteString(w, `{"TaskARN":"arn:aws:ecs:eu-west-1:111122223333:task/ci/0123","LaunchType":"FARGATE","AvailabilityZone":"eu-west-1a"}`)
-	}))
-	defer s.Close()
-	got := place(t.Context(), func(k string) string { return map[string]string{"ECS_CONTAINER_METADATA_URI_V4": s.URL + "/v4/id"}[k] })
-	require.Equal(t, "arn:aws:ecs:eu-west-1:111122223333:task/ci/0123 FARGATE eu-west-1a", got)
-	require.Empty(t, place(t.Context(), func(string) string { return "" }))
-}

@@ -3,10 +3,13 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/footman-ci/footman/remoting"
 )
@@ -17,8 +20,11 @@ import (
 //	   again ─▶ exit 143 at once
 //	EC2's notice ─▶ the same, for as long as it leaves (spot.go)
 //
-// What durable steps left running is not waited for: it goes on, and the next
-// agent finds its files.
+// Durable steps (sh of pipelines) count as running where they end with the
+// agent: in a container, under systemd, on a machine that is taken back. Where
+// they outlive it they are not waited for: the next agent finds their files.
+//
+// The logs of what runs get a line that says why (hudson.Agent.Announce).
 
 var errSignalled = errors.New("stopped by a signal")
 
@@ -31,6 +37,8 @@ const (
 	// answered.
 	settleQuiet = 400 * time.Millisecond
 	settleTime  = 3 * time.Second
+	// announceTime bounds the wait for logs of builds to take a line.
+	announceTime = time.Second
 	// killedTime is how long processes have that were cut off: they are asked
 	// to end, and killed 5 s later.
 	killedTime = 6 * time.Second
@@ -47,47 +55,57 @@ func (a *agent) stopOnSignal(ctx context.Context) (context.Context, func()) {
 	done := make(chan struct{})
 	go func() {
 		var drained, tick <-chan time.Time
-		var idle <-chan struct{}
 		var rest settling
-		stopping := false
-		stop := func(why string, timeout time.Duration) {
-			stopping = true
+		stopping, last := false, false
+		running := func() int {
+			if last {
+				return a.builds.Running() + a.builds.Steps()
+			}
+			return a.builds.Running()
+		}
+		stop := func(why string, timeout time.Duration, machine bool) {
+			stopping, last = true, machine || a.last()
 			a.builds.Drain()
 			a.watch.leave()
 			a.systemd.stopping(why)
-			n := a.builds.Running()
+			n := running()
 			a.log.Info("Stopping", "signal", why, "running", n, "for at most", timeout)
+			told, enough := context.WithTimeout(ctx, announceTime)
+			a.builds.Announce(told, a.farewell(why, timeout, last), last)
+			enough()
 			if n == 0 {
 				cancel(errSignalled)
 				return
 			}
-			drained, idle = time.After(timeout), a.builds.Idle()
+			drained = time.After(timeout)
+			t := time.NewTicker(settleQuiet / 10)
+			context.AfterFunc(ctx, t.Stop)
+			tick = t.C
 		}
 		for {
 			select {
 			case n := <-a.notices:
 				if !stopping {
-					stop(n.what, n.drainFor(time.Now()))
+					stop(n.what, n.drainFor(time.Now()), true)
 				}
 			case s := <-signals:
 				if stopping {
-					a.log.Warn("Stopping at once", "signal", s.String(), "running", a.builds.Running())
+					a.log.Warn("Stopping at once", "signal", unix.SignalName(s.(syscall.Signal)), "running", a.builds.Running())
 					os.Exit(exitKilled)
 				}
-				stop(s.String(), a.o.drainTimeout)
-			case <-idle:
-				idle = nil
-				t := time.NewTicker(settleQuiet / 10)
-				defer t.Stop()
-				tick, rest = t.C, settling{began: time.Now()}
+				stop(unix.SignalName(s.(syscall.Signal)), a.o.drainTimeout, false)
 			case now := <-tick:
-				if rest.over(now, a.channel()) {
+				if running() > 0 {
+					rest = settling{}
+				} else if rest.began.IsZero() {
+					rest.began = now
+				} else if rest.over(now, a.channel()) {
 					tick, drained = nil, nil
 					cancel(errSignalled)
 				}
 			case <-drained:
 				tick, drained = nil, nil
-				if n := a.builds.Running(); n > 0 {
+				if n := running(); n > 0 {
 					a.log.Warn("Stopping although processes of builds run", "running", n)
 				}
 				cancel(errSignalled)
@@ -101,6 +119,23 @@ func (a *agent) stopOnSignal(ctx context.Context) (context.Context, func()) {
 		close(done)
 		cancel(nil)
 	}
+}
+
+// last reports whether what builds run ends with this agent.
+func (a *agent) last() bool {
+	return a.systemd != nil || os.Getenv(supervisedEnv) != "" || os.Getenv(ecsMetadataEnv) != ""
+}
+
+// farewell is the line for the logs of builds.
+func (a *agent) farewell(why string, timeout time.Duration, last bool) string {
+	if where := a.place.Load(); where != nil {
+		why += ", " + *where
+	}
+	line := fmt.Sprintf("jenkins-agent: stopping (%s): ", why)
+	if last {
+		return line + fmt.Sprintf("what runs here has %v left", timeout.Round(time.Second))
+	}
+	return line + fmt.Sprintf("what can't wait for the next agent has %v left", timeout.Round(time.Second))
 }
 
 // settling watches a channel on which a build is being finished.
