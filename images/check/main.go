@@ -1,0 +1,139 @@
+// Command check runs built images in containers, without an engine, and says
+// what it saw. images/check.sh calls it.
+//
+//	buildah mount ─▶ root ─┐
+//	image's config ────────┴▶ config.json ─▶ crun ─▶ jenkins-agent (PID 1)
+//	                                                     │ loopback
+//	              embedded controller ◀── WebSocket ─────┘
+//	                   └ sh, writeFile, stash, …
+//
+// Every check fails the program when the image does not do what it should.
+// Times are printed with a ratio and never judged.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strings"
+	"time"
+)
+
+// checker is one run of the program.
+type checker struct {
+	out      io.Writer
+	registry string // prefix of the images' names
+	agent    string // the same agent as a program of this machine, for comparison
+	jar      string // the official agent, "" if there is none
+	classes  string // class path that the official agent needs of its controller
+	work     string // directory for bundles and volumes, gone at the end
+	crun     []string
+	cgroups  bool // memory limits work here
+	serial   int
+	left     int // checks that were not run
+}
+
+// notRun is why a check was left out: it is printed and is no failure.
+type notRun struct{ reason string }
+
+func (e *notRun) Error() string { return "NOT RUN: " + e.reason }
+
+func main() {
+	c := &checker{out: os.Stdout}
+	flag.StringVar(&c.registry, "registry", "localhost/footman", "`prefix` of the images' names")
+	flag.StringVar(&c.agent, "agent", "bin/linux-amd64/jenkins-agent", "`path` of the agent as a program, to compare the container's start with")
+	flag.StringVar(&c.jar, "jar", os.Getenv("AGENT_JAR"), "the official `agent.jar` to compare with (AGENT_JAR)")
+	flag.StringVar(&c.classes, "classes", os.Getenv("AGENT_CLASSES"), "class `path` of Jenkins for the official agent (AGENT_CLASSES)")
+	must := flag.Bool("must", false, "what can't be run here fails")
+	flag.Parse()
+	images := flag.Args()
+	if len(images) == 0 {
+		images = []string{"static", "agent"}
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	err := c.run(ctx, images)
+	if err == nil && *must && c.left > 0 {
+		err = fmt.Errorf("%d checks were not run", c.left)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "check:", err)
+		os.Exit(1)
+	}
+}
+
+func (c *checker) run(ctx context.Context, images []string) (err error) {
+	if c.work, err = os.MkdirTemp("", "footman-images-"); err != nil {
+		return err
+	}
+	defer os.RemoveAll(c.work)
+	if err := os.Chmod(c.work, 0o755); err != nil { // any uid goes through it
+		return err
+	}
+	var failed []string
+	for _, name := range images {
+		im, err := openImage(ctx, c.registry+"/"+name)
+		if err != nil {
+			return err
+		}
+		if c.crun == nil {
+			if err := c.probe(ctx, im); err != nil {
+				im.close()
+				c.left++
+				fmt.Fprintf(c.out, "NOT RUN: all checks of %s: %v\n", strings.Join(images, ", "), err)
+				return nil
+			}
+		}
+		for _, k := range checksOf(name) {
+			start := time.Now()
+			note, err := k.run(c, ctx, im)
+			var left *notRun
+			switch {
+			case errors.As(err, &left):
+				c.left++
+				fmt.Fprintf(c.out, "%-10s %-12s %v\n", name, k.name, left)
+			case err != nil:
+				fmt.Fprintf(c.out, "%-10s %-12s FAILED after %s: %v\n", name, k.name, since(start), err)
+				failed = append(failed, name+" "+k.name)
+			default:
+				fmt.Fprintf(c.out, "%-10s %-12s ok: %s (%s)\n", name, k.name, note, since(start))
+			}
+		}
+		im.close()
+	}
+	if failed != nil {
+		return fmt.Errorf("failed: %s", strings.Join(failed, ", "))
+	}
+	return nil
+}
+
+// probe finds out how crun works here: with control groups, without, or not.
+func (c *checker) probe(ctx context.Context, im *image) error {
+	if _, err := exec.LookPath("crun"); err != nil {
+		return errors.New("there is no crun")
+	}
+	var first error
+	for _, manager := range []string{"cgroupfs", "disabled"} {
+		c.crun = []string{"crun", "--cgroup-manager=" + manager}
+		var log strings.Builder
+		k, err := c.start(ctx, im, spec{args: []string{"/usr/local/bin/jenkins-agent", "-version"}, agentPath: true, log: &log})
+		if err == nil {
+			err = k.wait()
+		}
+		if err == nil {
+			c.cgroups = manager == "cgroupfs"
+			return nil
+		}
+		if first == nil {
+			first = fmt.Errorf("crun: %w: %s", err, strings.TrimSpace(log.String()))
+		}
+	}
+	return first
+}
+
+func since(t time.Time) string { return time.Since(t).Round(time.Millisecond).String() }
