@@ -15,6 +15,7 @@ type memoryLimit struct {
 	dir  string
 	two  bool // control groups version 2
 	root string
+	most int64 // peak when the group was removed
 }
 
 const cgroupRoot = "/sys/fs/cgroup"
@@ -46,6 +47,9 @@ func (m *memoryLimit) child(name string) string { return "/" + m.root + "/" + na
 // peak is the most that the group has used, in bytes; 0 where the kernel does
 // not count it.
 func (m *memoryLimit) peak() int64 {
+	if m.most > 0 {
+		return m.most
+	}
 	for _, f := range []string{"memory.max_usage_in_bytes", "memory.peak"} {
 		if b, err := os.ReadFile(filepath.Join(m.dir, f)); err == nil {
 			n, _ := strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64)
@@ -55,28 +59,16 @@ func (m *memoryLimit) peak() int64 {
 	return 0
 }
 
-// kills is how many processes the kernel has killed for want of memory, in the
-// group and below it.
-func (m *memoryLimit) kills() int {
-	n := 0
-	_ = filepath.WalkDir(m.dir, func(path string, d os.DirEntry, err error) error {
-		if name := filepath.Base(path); err == nil && (name == "memory.oom_control" || name == "memory.events" && path == filepath.Join(m.dir, name)) {
-			b, _ := os.ReadFile(path)
-			for line := range strings.Lines(string(b)) {
-				if v, ok := strings.CutPrefix(strings.TrimSpace(line), "oom_kill "); ok {
-					k, _ := strconv.Atoi(v)
-					n += k
-				}
-			}
-		}
-		return nil
-	})
-	return n
-}
-
-// close removes the group. The runtime removes the container's a moment after it
-// has ended.
+// close removes the group, here and in the hierarchies of other controllers. The
+// runtime removes the container's a moment after it has ended.
 func (m *memoryLimit) close() {
+	m.most = m.peak()
+	others, _ := filepath.Glob(filepath.Join(cgroupRoot, "*", m.root))
+	defer func() {
+		for _, dir := range others {
+			_ = os.Remove(dir)
+		}
+	}()
 	for range 20 {
 		if os.Remove(m.dir) == nil {
 			return

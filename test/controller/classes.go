@@ -2,11 +2,14 @@ package controller
 
 import (
 	"archive/zip"
+	"context"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/footman-ci/footman/remoting/jser"
 )
 
 // Jars makes a ClassSource from jar files, for an official agent on this
@@ -59,4 +62,22 @@ func Jars(paths ...string) (source ClassSource, closeAll func(), err error) {
 		b, err := io.ReadAll(r)
 		return b, err == nil
 	}, closeAll, nil
+}
+
+// Invoke runs a Callable of that class on the agent: serialVersionUID 1, no
+// fields, known to Options.Classes. No agent has it natively, so a JVM must load
+// and run it.
+func (n *Node) Invoke(ctx context.Context, class string) (jser.Value, error) {
+	c, err := n.channel(ctx)
+	if err != nil {
+		return nil, err
+	}
+	t := c.templates["GetClockDifference2"]
+	d := jser.Serializable(class, 1, nil)
+	d.Annotation = t.callable().Class.Annotation // Jenkins' class loader
+	payload, err := t.encode(jser.New(d))
+	if err != nil {
+		return nil, fmt.Errorf("controller: %s: %w", class, err)
+	}
+	return c.send(ctx, t, payload)
 }

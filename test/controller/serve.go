@@ -68,15 +68,19 @@ func (c *conn) serveRPC(o *jser.Object) {
 		return
 	case method == "getName":
 		value = name
-	case method == "fetch" || method == "fetch2":
+	case method == "fetch" || method == "fetch2" || method == "fetch3":
 		b, ok := c.resource(strings.ReplaceAll(arg, ".", "/") + ".class")
 		if !ok {
 			_ = c.write(response(id, nil, jser.Throwable(classNotFound, arg, nil, nil)))
 			return
 		}
 		value = jser.ByteArray(b)
-		if method == "fetch2" {
+		switch method {
+		case "fetch2":
 			value = jser.New(classFileDesc, o.Int("oid"), value)
+		case "fetch3":
+			file := jser.New(classFile2Desc, jser.New(imageDirectDesc, value), o.Int("oid"), nil)
+			value = jser.HashMap(jser.Entry{Key: arg, Value: file})
 		}
 	case method == "getResource":
 		if b, ok := c.resource(arg); ok {
@@ -94,6 +98,16 @@ func (c *conn) serveRPC(o *jser.Object) {
 // classFileDesc is a class with the loader that defines it.
 var classFileDesc = jser.Serializable("hudson.remoting.RemoteClassLoader$ClassFile", 1, nil,
 	jser.Prim("classLoader", 'I'), jser.Ref("classImage", "[B"))
+
+// classFile2Desc is the same with what may come instead of the class: here its
+// bytes, always.
+var (
+	classFile2Desc = jser.Serializable("hudson.remoting.RemoteClassLoader$ClassFile2", 1,
+		jser.Serializable("hudson.remoting.RemoteClassLoader$ResourceFile", 1, nil, jser.Ref("image", "hudson.remoting.ResourceImageRef")),
+		jser.Prim("classLoader", 'I'), jser.Ref("referer", "hudson.remoting.RemoteClassLoader$ClassFile2"))
+	imageDirectDesc = jser.Serializable("hudson.remoting.ResourceImageDirect", 1,
+		jser.Serializable("hudson.remoting.ResourceImageRef", 1, nil), jser.Ref("payload", "[B"))
+)
 
 var classNotFound = jser.Serializable("java.lang.ClassNotFoundException", 9176873029745254542,
 	jser.Serializable("java.lang.ReflectiveOperationException", 123456789, jser.ExceptionClass), jser.Ref("ex", "java.lang.Throwable"))
