@@ -1,7 +1,7 @@
 # syntax=docker/dockerfile:1
 # The agent from source, and nothing but the agent:
 #
-#   build  ── cross-compiles ──▶ /out/jenkins-agent ┐
+#   build  ── cross-compiles ──▶ bin/…/jenkins-agent ┐
 #   rootfs ── shell, CA roots, users ───────────────┴──▶ FROM scratch
 #
 #   docker build -t footman/static .
@@ -19,18 +19,19 @@ ARG GOPROXY
 WORKDIR /src
 COPY go.mod go.sum ./
 RUN go mod download
+COPY Makefile ./
 COPY awsauth awsauth
 COPY cmd cmd
 COPY exec exec
 COPY remoting remoting
-RUN CGO_ENABLED=0 GOOS=linux GOARCH=${TARGETARCH} GOFLAGS=-mod=mod \
-    go build -trimpath -buildvcs=false -ldflags="-s -w" -o /out/jenkins-agent ./cmd/jenkins-agent
+# The flags are the Makefile's, so that this is the same program as a release's.
+RUN GOFLAGS=-mod=mod make -s bin/linux-${TARGETARCH}/jenkins-agent
 
 FROM --platform=${BUILDPLATFORM} ${DEBIAN_IMAGE} AS rootfs
 ARG TARGETARCH=amd64
 COPY images/static/rootfs.sh /rootfs.sh
 RUN sh /rootfs.sh /rootfs ${TARGETARCH}
-COPY --from=build /out/jenkins-agent /rootfs/usr/local/bin/jenkins-agent
+COPY --from=build /src/bin/linux-${TARGETARCH}/jenkins-agent /rootfs/usr/local/bin/jenkins-agent
 RUN chmod 0755 /rootfs/usr/local/bin/jenkins-agent
 
 FROM scratch AS static

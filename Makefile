@@ -17,7 +17,7 @@ AGENT_JAR ?=
 # the shell for containers without one; `jenkins-agent install` takes it along
 SHELL_BIN := bin/jenkins-shell
 
-.PHONY: build demo test race fuzz bench lint image images test-recipes test-hudson test-aws clean $(BIN) $(SHELL_BIN)
+.PHONY: build demo test race fuzz bench lint image images check-images ci-images test-recipes test-hudson test-aws clean $(BIN) $(SHELL_BIN)
 
 build: $(BIN) $(SHELL_BIN)
 
@@ -62,7 +62,15 @@ image:
 
 # static and agent by buildah, podman or docker: sizes, budgets, bill of materials
 images:
-	images/build.sh
+	images/build.sh $(IMAGES)
+
+# the built images under crun: any uid, 24 MiB, cold start, … (IMAGES chooses)
+check-images:
+	images/check.sh $(IMAGES)
+
+# both on a fresh Debian without a registry, as root
+ci-images:
+	images/ci.sh $(IMAGES)
 
 # every file of images/ with the types of who reads it (a module of its own)
 test-recipes:
