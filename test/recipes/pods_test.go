@@ -87,25 +87,31 @@ func check(t *testing.T, p corev1.Pod) {
 	}
 }
 
-func TestJCasC(t *testing.T) {
-	type template struct {
-		Name, Label, Yaml, YamlMergeStrategy, AgentContainer string
-		IdleMinutes                                          int
-		AgentInjection                                       bool
-	}
-	type kubernetes struct {
-		Name, Namespace, JenkinsUrl, ContainerCapStr, PodRetention string
-		WebSocket                                                  bool
-		Templates                                                  []template
-	}
+type jcascTemplate struct {
+	Name, Label, Yaml, YamlMergeStrategy, AgentContainer string
+	IdleMinutes                                          int
+	AgentInjection                                       bool
+}
+
+type jcascCloud struct {
+	Name, Namespace, JenkinsUrl, ContainerCapStr, PodRetention string
+	WebSocket                                                  bool
+	Templates                                                  []jcascTemplate
+}
+
+func jcasc(t *testing.T) jcascCloud {
 	var conf struct {
 		Jenkins struct {
-			Clouds []struct{ Kubernetes kubernetes }
+			Clouds []struct{ Kubernetes jcascCloud }
 		}
 	}
 	require.NoError(t, yaml.UnmarshalStrict(read(t, "pod-templates/jcasc.yaml"), &conf))
 	require.Len(t, conf.Jenkins.Clouds, 1)
-	cloud := conf.Jenkins.Clouds[0].Kubernetes
+	return conf.Jenkins.Clouds[0].Kubernetes
+}
+
+func TestJCasC(t *testing.T) {
+	cloud := jcasc(t)
 	require.True(t, cloud.WebSocket)
 	require.Len(t, cloud.Templates, 2)
 	for _, tpl := range cloud.Templates {
