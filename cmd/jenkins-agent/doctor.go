@@ -2,29 +2,39 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"log/slog"
-	"net"
-	"net/http"
-	"net/url"
+	"io"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/footman-ci/footman/remoting/transport"
+	"github.com/footman-ci/footman/awsauth"
 )
 
 // jenkins-agent doctor, with the options and the environment of the agent, says
-// what would keep it from working:
+// what would keep it from working. Each step needs the one before it:
 //
-//	network ─ doctor.go ──────────────▶ name, port, proxy, TLS, /login, clock, connection
-//	machine ─ doctor_machine.go ──────▶ work directory, user, shell, limits, Java, AWS
+//	options ── doctor.go ────────────▶ what is there of -url, -secret, -name
+//	network ── doctor_network.go ────▶ proxy, name, port        (way: how to get there)
+//	           doctor_tls.go ────────▶ TLS, certificate, CA
+//	           doctor_login.go ──────▶ /login, version, clock
+//	           doctor_front.go         who answers instead of Jenkins, and its remedy
+//	           doctor_websocket.go ──▶ upgrade through the load balancer
+//	           doctor_port.go ───────▶ TCP port for agents, instance identity
+//	           doctor_connect.go ────▶ --connect: secret and name
+//	           doctor_idle.go ───────▶ --idle: how long silence is borne
+//	machine ── doctor_machine.go ────▶ work directory, user, tools
+//	           doctor_limits.go ─────▶ memory, CPU, processes, files, PID 1
+//	           doctor_java.go ───────▶ Java, AWS
 //
-// One line a finding, and the remedy below it. The exit code is 1 when a line
-// says fail, 0 otherwise.
+// One line a finding, and its remedy below unless all is well. The exit code is
+// 1 when a line says fail, 0 otherwise, 64 for a command line that makes no
+// sense. No secret, password or value of a header is ever printed.
 
 const (
 	levelOK   = "ok"
@@ -37,30 +47,98 @@ type finding struct {
 	Level  string `json:"level"` // ok, warn or fail
 	Check  string `json:"check"`
 	Text   string `json:"text"`
-	Remedy string `json:"remedy,omitempty"`
+	Remedy string `json:"remedy,omitempty"` // empty only when Level is ok
 }
 
+// doctor is one examination. It is used by one goroutine.
 type doctor struct {
-	o        options
-	findings []finding
+	o           options
+	complete    bool          // name and secret are there: the agent could start
+	wantConnect bool          // --connect
+	idle        time.Duration // --idle, 0 for none
+	findings    []finding
+	told        func(finding) // hears of each finding at once; may be nil
+	progress    io.Writer     // lines while something is waited for; may be nil
+	times       doctorTimes
+
+	version string // of the controller, "" while it is not known
+	cookie  string // of the connection that --connect made
 }
+
+// doctorTimes are waits that tests shorten.
+type doctorTimes struct {
+	step     time.Duration // connect, handshake, one answer
+	answer   time.Duration // a sign of life after the idle time
+	progress time.Duration // between two lines about the idle time
+}
+
+var patience = doctorTimes{step: 10 * time.Second, answer: 10 * time.Second, progress: 30 * time.Second}
 
 func (d *doctor) say(level, check, remedy, format string, args ...any) {
-	d.findings = append(d.findings, finding{level, check, fmt.Sprintf(format, args...), remedy})
+	f := finding{level, check, d.withoutSecrets(oneLine(fmt.Sprintf(format, args...))), remedy}
+	d.findings = append(d.findings, f)
+	if d.told != nil {
+		d.told(f)
+	}
 }
 
 func (d *doctor) ok(check, format string, args ...any) { d.say(levelOK, check, "", format, args...) }
+
+func (d *doctor) warn(check, remedy, format string, args ...any) {
+	d.say(levelWarn, check, remedy, format, args...)
+}
+
+func (d *doctor) fail(check, remedy, format string, args ...any) {
+	d.say(levelFail, check, remedy, format, args...)
+}
+
+// withoutSecrets guards against strangers that repeat what they were sent.
+func (d *doctor) withoutSecrets(s string) string {
+	hide := []string{d.o.secret, d.o.credentials, d.o.proxyCredentials}
+	for _, c := range []string{d.o.credentials, d.o.proxyCredentials} {
+		_, password, _ := strings.Cut(c, ":")
+		hide = append(hide, password)
+	}
+	for _, values := range d.o.headers {
+		hide = append(hide, values...)
+	}
+	for _, h := range hide {
+		if len(h) >= 4 {
+			s = strings.ReplaceAll(s, h, "(hidden)")
+		}
+	}
+	return s
+}
+
+// oneLine makes text of strangers fit for a terminal.
+func oneLine(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || r == 0x9b {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(s, "?"))
+	s = strings.Join(strings.Fields(s), " ")
+	if runes := []rune(s); len(runes) > 600 {
+		return string(runes[:600]) + "…"
+	}
+	return s
+}
 
 func doctorCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "doctor",
 		HideHelp:  true, // -help is one of agentFlags
 		Usage:     "look for what would keep the agent from working; takes the agent's options",
-		UsageText: "jenkins-agent doctor [--json] [--connect] -url URL [the other options of the agent]",
+		UsageText: "jenkins-agent doctor [--json] [--connect] [--idle 400s] -url URL [the other options of the agent]",
 		Flags: append(agentFlags(),
 			&cli.BoolFlag{Name: "json", Usage: "print JSON"},
-			&cli.BoolFlag{Name: "connect", Usage: "connect as the agent, too, and leave at once: checks secret, name and load balancer; the node is online for that moment"}),
+			&cli.BoolFlag{Name: "connect", Usage: "connect as the agent, too, and leave at once: checks secret, name and load balancer"},
+			&cli.DurationFlag{Name: "idle", Usage: "hold a connection without traffic of ours for `TIME`, such as 400s, and say what cuts it; with -webSocket it is that of the agent, as for --connect"}),
 		Action: runDoctor,
+		OnUsageError: func(_ *cli.Context, err error, _ bool) error {
+			return usagef("%v; see 'jenkins-agent doctor -help'", err)
+		},
 	}
 }
 
@@ -68,203 +146,135 @@ func runDoctor(c *cli.Context) error {
 	if c.Bool("help") {
 		return cli.ShowSubcommandHelp(c)
 	}
-	d := &doctor{}
-	var err error
-	if d.o, err = readOptions(c); err != nil {
-		level := levelWarn // a look at the network alone is fine, too
-		if c.Bool("connect") {
-			level = levelFail
-		}
-		d.say(level, "options", "see jenkins-agent -help", "%v", err)
+	d := &doctor{wantConnect: c.Bool("connect"), idle: c.Duration("idle"), progress: c.App.ErrWriter, times: patience}
+	if c.IsSet("idle") && d.idle <= 0 {
+		return usagef("--idle takes a time above zero, such as 400s")
 	}
-	ctx, cancel := context.WithTimeout(c.Context, 90*time.Second)
+	if !c.Bool("json") {
+		d.told = func(f finding) { printFinding(c.App.Writer, f) }
+	}
+	if err := d.readOptions(c); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(c.Context, 2*time.Minute+d.idle)
 	defer cancel()
-	if len(d.o.urls) == 0 && d.o.direct == "" {
-		d.say(levelWarn, "options", "give -url, or set JENKINS_URL", "there is no -url: the network is not looked at")
-	}
-	for _, u := range d.o.urls {
-		d.controller(ctx, u)
-	}
-	if c.Bool("connect") && err == nil && d.o.inbound() {
-		d.connect(ctx)
-	}
-	d.machine()
-	failed := false
-	for _, f := range d.findings {
-		failed = failed || f.Level == levelFail
-	}
+	d.network(ctx)
+	d.machine(ctx)
+	failed := slices.ContainsFunc(d.findings, func(f finding) bool { return f.Level == levelFail })
 	if c.Bool("json") {
-		err = printJSON(c.App.Writer, map[string]any{"failed": failed, "findings": d.findings})
-	} else {
-		err = nil
-		for _, f := range d.findings {
-			fmt.Fprintf(c.App.Writer, "%-4s  %-10s %s\n", f.Level, f.Check, f.Text)
-			if f.Remedy != "" {
-				fmt.Fprintf(c.App.Writer, "      %-10s → %s\n", "", f.Remedy)
-			}
+		if err := printJSON(c.App.Writer, map[string]any{"failed": failed, "findings": d.findings}); err != nil {
+			return err
 		}
 	}
 	if failed {
 		return &codeError{code: exitFailure}
 	}
-	return err
+	return nil
 }
 
-// controller follows the way to the root URL, step by step, and stops at the
-// first that is impossible.
-func (d *doctor) controller(ctx context.Context, root string) {
-	u, err := url.Parse(root)
-	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		d.say(levelFail, "url", "write it as https://jenkins.example.com/", "-url is not the URL of a Jenkins")
-		return
+func printFinding(w io.Writer, f finding) {
+	fmt.Fprintf(w, "%-4s  %-10s %s\n", f.Level, f.Check, f.Text)
+	if f.Remedy != "" {
+		fmt.Fprintf(w, "      %-10s → %s\n", "", f.Remedy)
 	}
-	tlsConfig, err := transport.TLSOptions{Certificates: d.o.certs, NoCertificateCheck: d.o.noCertCheck}.Config()
+}
+
+// readOptions takes what there is. An agent that is not complete is a finding;
+// options that contradict each other are an error.
+func (d *doctor) readOptions(c *cli.Context) error {
+	if a := c.Args().First(); strings.HasPrefix(a, "http://") || strings.HasPrefix(a, "https://") {
+		return usagef("write the URL behind -url")
+	}
+	o, err := readOptions(c)
+	d.o = o
+	d.complete = err == nil && o.inbound()
 	if err != nil {
-		d.say(levelFail, "tls", "-cert takes a PEM certificate or @FILE", "%v", err)
-		return
-	}
-	if d.o.noCertCheck {
-		d.say(levelWarn, "tls", "give the CA with -cert @FILE instead", "-noCertificateCheck: whoever is in between gets the secret")
-	}
-	client := httpClient(tlsConfig)
-	client.Timeout = 20 * time.Second
-	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	proxy, err := http.ProxyFromEnvironment(&http.Request{URL: u})
-	switch {
-	case err != nil:
-		d.say(levelFail, "proxy", "HTTPS_PROXY is a URL such as http://proxy:3128", "the proxy variables can't be read")
-		return
-	case proxy != nil:
-		d.ok("proxy", "%s is reached through %s", u.Host, proxy.Host)
-	default:
-		if !d.reach(ctx, u) {
-			return
+		if missing := o.check(); missing == nil || missing.Error() != err.Error() || o.secret != "" && o.name != "" {
+			return err
 		}
-	}
-	d.login(ctx, client, u)
-}
-
-// reach resolves the name and opens the port.
-func (d *doctor) reach(ctx context.Context, u *url.URL) bool {
-	port := u.Port()
-	if port == "" {
-		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
-	}
-	begin := time.Now()
-	addrs, err := net.DefaultResolver.LookupHost(ctx, u.Hostname())
-	if err != nil {
-		d.say(levelFail, "dns", "is the name right, and is it known inside this network? behind a proxy set HTTPS_PROXY", "%v", err)
-		return false
-	}
-	d.ok("dns", "%s is %s (%s)", u.Hostname(), addrs[0], time.Since(begin).Round(time.Millisecond))
-	begin = time.Now()
-	conn, err := (&net.Dialer{Timeout: 10 * time.Second}).DialContext(ctx, "tcp", net.JoinHostPort(u.Hostname(), port))
-	if err != nil {
-		d.say(levelFail, "tcp", "security groups, network policies and firewalls must let this port out", "%v", err)
-		return false
-	}
-	conn.Close()
-	d.ok("tcp", "port %s answers (%s)", port, time.Since(begin).Round(time.Millisecond))
-	return true
-}
-
-// Clocks that differ by more make tokens of AWS and OIDC invalid.
-const (
-	clockWarn  = 5 * time.Second
-	certExpiry = 14 * 24 * time.Hour
-)
-
-func (d *doctor) login(ctx context.Context, client *http.Client, u *url.URL) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.JoinPath("login").String(), nil)
-	if err != nil {
-		d.say(levelFail, "url", "", "%v", err)
-		return
-	}
-	for name, values := range d.o.headers {
-		req.Header[name] = values
-	}
-	begin := time.Now()
-	resp, err := client.Do(req)
-	if err != nil {
-		var unknown x509.UnknownAuthorityError
-		var host x509.HostnameError
-		var invalid x509.CertificateInvalidError
-		var record tls.RecordHeaderError
-		switch {
-		case errors.As(err, &unknown):
-			d.say(levelFail, "tls", "give the CA with -cert @FILE, or set SSL_CERT_FILE", "the certificate is signed by a CA that is not known here: %q", issuer(unknown.Cert))
-		case errors.As(err, &host):
-			d.say(levelFail, "tls", "use the name that is in the certificate", "%v", host)
-		case errors.As(err, &invalid):
-			d.say(levelFail, "tls", "renew the certificate, or set this machine's clock", "%v", invalid)
-		case errors.As(err, &record):
-			d.say(levelFail, "tls", "is it http:// rather than https://?", "the port does not speak TLS")
-		default:
-			d.say(levelFail, "http", "", "%v", err)
-		}
-		return
-	}
-	defer resp.Body.Close()
-	if resp.TLS != nil && len(resp.TLS.PeerCertificates) > 0 {
-		left := time.Until(resp.TLS.PeerCertificates[0].NotAfter)
-		if left < certExpiry {
-			d.say(levelWarn, "tls", "renew it", "the certificate ends in %s", left.Round(time.Hour))
+		remedy := "see jenkins-agent -help; without it only the network and this machine are looked at"
+		if d.wantConnect || d.idle > 0 && o.webSocket {
+			d.fail("options", "give -name and -secret @FILE, or JENKINS_NAME and JENKINS_SECRET: --connect, and --idle with -webSocket, need them", "%v", err)
 		} else {
-			d.ok("tls", "%s, certificate good for %d days", tls.VersionName(resp.TLS.Version), int(left.Hours()/24))
+			d.warn("options", remedy, "%v", err)
 		}
 	}
-	version := resp.Header.Get("X-Jenkins")
+	if c.IsSet("jnlpUrl") {
+		d.complete = false
+		d.warn("options", "give -url, -name and -secret themselves", "what -jnlpUrl names is not looked at")
+	}
+	if len(o.urls) == 0 && o.direct == "" {
+		d.warn("options", "give -url, or set JENKINS_URL", "there is no -url: the network is not looked at")
+	}
+	d.secretFormat()
+	return nil
+}
+
+// agentSecret is what Jenkins makes for inbound agents: a SHA-256 HMAC in hex
+// (jenkins.slaves.JnlpAgentReceiver.SLAVE_SECRET).
+var agentSecret = regexp.MustCompile(`^[0-9a-f]{64}$`)
+
+func (d *doctor) secretFormat() {
+	s := d.o.secret
+	if _, inAWS, _ := awsauth.ParseSecretRef(s); s == "" || inAWS {
+		return // the latter is read when it is needed
+	}
 	switch {
-	case resp.StatusCode == http.StatusOK && version != "", resp.StatusCode/100 == 3 && version != "":
-		d.ok("jenkins", "version %s answers in %s", version, time.Since(begin).Round(time.Millisecond))
-	case resp.StatusCode == http.StatusOK:
-		d.say(levelWarn, "jenkins", "is -url the root of Jenkins, with its path?", "/login answers, but does not say that it is Jenkins")
-	case resp.StatusCode == http.StatusServiceUnavailable:
-		d.say(levelFail, "jenkins", "wait: it is starting, or it has no pod that is ready", "/login answers 503")
-	case resp.StatusCode == http.StatusNotFound:
-		d.say(levelFail, "jenkins", "is -url the root of Jenkins, with its path (such as /jenkins/)?", "/login answers 404")
+	case strings.TrimSpace(s) != s || strings.ContainsAny(s, "\r\n"):
+		d.fail("secret", "store it without a line break: printf instead of echo, kubectl create secret --from-literal", "the secret has blanks or a line break around it")
+	case !agentSecret.MatchString(s):
+		d.warn("secret", "copy it from the page of the node in Jenkins; a password or API token is something else", "the secret does not look like one of an agent: %d characters, not 64 hex digits", len(s))
 	default:
-		d.say(levelFail, "jenkins", "something in front of Jenkins wants more: see -webSocketHeader and -proxyCredentials", "/login answers %s", resp.Status)
+		d.ok("secret", "has the right form")
 	}
-	if at, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
-		off := time.Since(at).Truncate(time.Second)
-		if off > clockWarn || off < -clockWarn {
-			d.say(levelWarn, "clock", "run an NTP client on this machine", "this clock and the controller's differ by %s", off)
-		} else {
-			d.ok("clock", "agrees with the controller's")
-		}
+	if n := d.o.name; strings.TrimSpace(n) != n {
+		d.warn("name", "write it as the page of the node does", "the name %q begins or ends with a blank", n)
 	}
 }
 
-func issuer(c *x509.Certificate) string {
-	if c == nil {
-		return "?"
+// network looks at every controller that is named, and then at the connection.
+func (d *doctor) network(ctx context.Context) {
+	var ways []*way
+	for _, u := range d.o.urls {
+		if w := d.controller(ctx, u); w != nil {
+			ways = append(ways, w)
+		}
 	}
-	return c.Issuer.String()
+	if len(ways) == 0 && d.o.direct == "" {
+		return
+	}
+	port := d.port(ctx, ways)
+	if d.complete && (d.wantConnect || d.idle > 0 && d.o.webSocket) {
+		d.connect(ctx)
+	}
+	if d.idle <= 0 {
+		return
+	}
+	switch {
+	case d.o.webSocket && d.cookie != "":
+		d.idleWebSocket(ctx, ways[0])
+	case d.o.webSocket:
+		// connect has said why, or options what is missing
+	case port != nil:
+		d.idlePort(ctx, port)
+	default:
+		d.warn("idle", "mend what is said above; with -webSocket, -secret and -name that connection is held instead", "there is no port to hold a connection to")
+	}
 }
 
-// connect does what the agent would, up to the point where the controller
-// begins to ask, and closes.
-func (d *doctor) connect(ctx context.Context) {
-	a := &agent{o: d.o, log: slog.New(slog.DiscardHandler)}
-	dial, err := a.dialer()
-	if err != nil {
-		d.say(levelFail, "connect", "", "%v", err)
-		return
+// report tells on stderr how a long wait is going.
+func (d *doctor) report(format string, args ...any) {
+	if d.progress != nil {
+		fmt.Fprintf(d.progress, "      "+format+"\n", args...)
 	}
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
-	begin := time.Now()
-	conn, err := dial(ctx)
-	if err != nil {
-		var refused *transport.RefusedError
-		remedy := "compare with the page of the node in Jenkins"
-		if errors.As(err, &refused) && refused.Advice != "" {
-			remedy = refused.Advice
-		}
-		d.say(levelFail, "connect", remedy, "%v", err)
-		return
-	}
-	d.ok("connect", "%s as %s in %s", conn.Protocol(), d.o.name, time.Since(begin).Round(time.Millisecond))
-	_ = conn.Close()
+}
+
+// errorIs reports whether err is one of targets.
+func errorIs(err error, targets ...error) bool {
+	return slices.ContainsFunc(targets, func(t error) bool { return errors.Is(err, t) })
+}
+
+func timedOut(err error) bool {
+	var t interface{ Timeout() bool }
+	return errorIs(err, os.ErrDeadlineExceeded, context.DeadlineExceeded) || errors.As(err, &t) && t.Timeout()
 }
