@@ -143,7 +143,7 @@ func newBox(t *testing.T, share string) *box {
 
 // command runs in the box.
 func (b *box) command(name string, args ...string) *exec.Cmd {
-	c := exec.Command("nsenter", append([]string{"-t", strconv.Itoa(b.init.Process.Pid), "-m", "-p", "-n", "-u", "-i", "-C", "--root", "--wd=/", "--", name}, args...)...)
+	c := exec.Command("nsenter", append([]string{"-t", strconv.Itoa(b.init.Process.Pid), "-m", "-p", "-n", "-u", "-i", "-C", "--root", "--wdns=/", "--", name}, args...)...)
 	c.Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LANG=C.UTF-8", "TERM=dumb"}
 	return c
 }

@@ -21,8 +21,7 @@ import (
 type cloud struct {
 	mu     sync.Mutex // guards the fields below
 	tree   map[string]string
-	secret string   // of /jenkins/agents/<name>
-	asked  []string // what Parameter Store was asked for
+	secret string // of /jenkins/agents/<name>
 }
 
 const (
@@ -31,39 +30,31 @@ const (
 	instanceID   = "i-0123456789abcdef0"
 )
 
-func newCloud(t *testing.T, secret, userData string) *cloud {
+func newCloud(t *testing.T, secret string) *cloud {
 	const role = "jenkins-agents"
 	c := &cloud{secret: secret, tree: map[string]string{
-		"meta-data/ami-id": "ami-1", "meta-data/instance-id": instanceID, "meta-data/local-hostname": "ip-10-0-0-7",
-		"meta-data/hostname": "ip-10-0-0-7", "meta-data/local-ipv4": "10.0.0.7", "meta-data/mac": "0e:00:00:00:00:01",
-		"meta-data/placement/region": "eu-west-1", "meta-data/placement/availability-zone": "eu-west-1a",
-		"meta-data/instance-type": "t4g.small", "meta-data/tags/instance/jenkins-agent": nodeName,
+		"meta-data/instance-id": instanceID, "meta-data/placement/region": "eu-west-1", "meta-data/tags/instance/jenkins-agent": nodeName,
 		"meta-data/iam/security-credentials/" + role: fmt.Sprintf(`{"Code":"Success","Type":"AWS-HMAC","AccessKeyId":"ASIAEXAMPLE","SecretAccessKey":"key","Token":"token","LastUpdated":%q,"Expiration":%q}`,
 			time.Now().UTC().Format(time.RFC3339), time.Now().Add(6*time.Hour).UTC().Format(time.RFC3339)),
-		"user-data":                          userData,
 		"dynamic/instance-identity/document": `{"region":"eu-west-1","instanceId":"` + instanceID + `"}`,
 	}}
-	for _, address := range []string{cloudAddress + ":80"} {
-		l, err := net.Listen("tcp", address)
-		require.NoError(t, err)
-		s := &http.Server{Handler: c}
-		go func() { _ = s.Serve(l) }()
-		t.Cleanup(func() { _ = s.Close() })
-	}
+	l, err := net.Listen("tcp", cloudAddress+":80")
+	require.NoError(t, err)
+	s := &http.Server{Handler: c}
+	go func() { _ = s.Serve(l) }()
+	t.Cleanup(func() { _ = s.Close() })
 	return c
 }
 
-// notice makes EC2 take the instance back.
-func (c *cloud) notice(at time.Time) {
+// setNotice makes EC2 take the instance back, or not.
+func (c *cloud) setNotice(action string) {
+	const path = "meta-data/spot/instance-action"
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.tree["meta-data/spot/instance-action"] = `{"action":"terminate","time":"` + at.UTC().Format(time.RFC3339) + `"}`
-}
-
-func (c *cloud) setSecret(secret string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.secret = secret
+	delete(c.tree, path)
+	if action != "" {
+		c.tree[path] = action
+	}
 }
 
 func (c *cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -131,7 +122,6 @@ func (c *cloud) parameter(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, `{"__type":"AccessDeniedException","message":"not like this"}`)
 		return
 	}
-	c.asked = append(c.asked, in.Name)
 	if in.Name != "/jenkins/agents/"+nodeName {
 		w.WriteHeader(http.StatusBadRequest)
 		_, _ = io.WriteString(w, `{"__type":"ParameterNotFound"}`)

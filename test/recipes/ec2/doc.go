@@ -8,7 +8,7 @@
 //	                                     ▼
 //	                           TestInside: this test binary once more
 //	                             plays AWS at 169.254.169.254: metadata with
-//	                               tags and user data, role keys, the secret,
+//	                               tags, role keys, the secret,
 //	                               the agent as a download
 //	                             plays Jenkins (test/controller)
 //	                             runs user-data.sh, or cloud-init, and looks

@@ -101,7 +101,7 @@ func TestInside(t *testing.T) {
 	var aws *cloud
 	switch how {
 	case "checksum":
-		newCloud(t, n.Secret(), "")
+		newCloud(t, n.Secret())
 		wrong := strings.Repeat("0", 64)
 		out, err := exec.Command("sh", "-c", script(wrong)).CombinedOutput()
 		require.Error(t, err, string(out))
@@ -112,12 +112,12 @@ func TestInside(t *testing.T) {
 		l.Close()
 		return
 	case "script":
-		aws = newCloud(t, n.Secret(), "")
+		aws = newCloud(t, n.Secret())
 		runs(t, "sh", "-c", script(hex.EncodeToString(sum[:])))
 	case "cloud-init":
-		newCloud(t, n.Secret(), edited(t, "cloud-init.yaml", "https://jenkins.example.com/", url,
+		newCloud(t, n.Secret())
+		bootByCloudInit(t, edited(t, "cloud-init.yaml", "https://jenkins.example.com/", url,
 			"https://artifacts.example.com/footman/linux-$(uname -m)/jenkins-agent", download))
-		bootByCloudInit(t)
 	}
 	// Jenkins is not there yet: the unit waits, and nothing else does.
 	eventually(t, "ActiveState", "activating")
@@ -138,22 +138,30 @@ func TestInside(t *testing.T) {
 	builds(t, n)
 	restarts(t, n)
 	takenBack(t, aws, n)
-	refusal(t, jenkins, n)
+	refusal(t)
 }
 
-// bootByCloudInit runs cloud-init as an instance does at its first boot.
-func bootByCloudInit(t *testing.T) {
+// bootByCloudInit runs cloud-init as an instance does at its first boot. Its
+// data source for EC2 wants the firmware of one, so that the user data come from
+// a directory.
+func bootByCloudInit(t *testing.T, userData string) {
+	const seed = "/var/lib/cloud/seed/nocloud"
 	require.NoError(t, os.RemoveAll("/var/lib/cloud"))
-	require.NoError(t, os.WriteFile("/etc/cloud/cloud.cfg.d/99-box.cfg", []byte(`
-datasource_list: [Ec2]
-datasource: {Ec2: {strict_id: false, metadata_urls: ["http://`+cloudAddress+`"], timeout: 5, max_wait: 20, apply_full_imds_network_config: false}}
+	require.NoError(t, os.MkdirAll(seed, 0o755))
+	for name, text := range map[string]string{
+		seed + "/user-data": userData,
+		seed + "/meta-data": "instance-id: " + instanceID + "\n",
+		"/etc/cloud/cloud.cfg.d/99-box.cfg": `
+datasource_list: [NoCloud]
 network: {config: disabled}
 users: []
 cloud_init_modules: [write-files, users-groups]
 cloud_config_modules: [runcmd]
 cloud_final_modules: [scripts-user]
-`), 0o644))
-	for _, stage := range [][]string{{"init"}, {"modules", "--mode=config"}, {"modules", "--mode=final"}} {
+`} {
+		require.NoError(t, os.WriteFile(name, []byte(text), 0o644))
+	}
+	for _, stage := range [][]string{{"init", "--local"}, {"init"}, {"modules", "--mode=config"}, {"modules", "--mode=final"}} {
 		t.Logf("cloud-init %v: %s", stage, runs(t, "cloud-init", stage...))
 	}
 }
@@ -242,7 +250,7 @@ func takenBack(t *testing.T, aws *cloud, n *controller.Node) {
 		result <- err
 	}()
 	require.Eventually(t, func() bool { return strings.Contains(log.String(), "is running") }, 20*time.Second, 10*time.Millisecond)
-	aws.notice(time.Now().Add(2 * time.Minute))
+	aws.setNotice(`{"action":"terminate","time":"` + time.Now().Add(2*time.Minute).UTC().Format(time.RFC3339) + `"}`)
 	require.Eventually(t, func() bool {
 		return strings.Contains(log.String(), "jenkins-agent: stopping (EC2 takes this spot instance back (terminate)): what runs here has 1m")
 	}, 40*time.Second, 20*time.Millisecond, log.String())
@@ -252,13 +260,17 @@ func takenBack(t *testing.T, aws *cloud, n *controller.Node) {
 	eventually(t, "ActiveState", "inactive")
 	require.Equal(t, "0", show(t, "ExecMainStatus"))
 	require.Equal(t, "success", show(t, "Result"))
+	// Once more: the notice now comes before the agent is online.
+	require.Error(t, exec.Command("systemctl", "start", unit).Run())
+	require.Equal(t, "failed", show(t, "ActiveState"))
+	require.Equal(t, "0", show(t, "ExecMainStatus"))
+	aws.setNotice("")
 }
 
 // refusal: a node that Jenkins does not let in ends with code 3, and stays so.
-func refusal(t *testing.T, jenkins *controller.Controller, n *controller.Node) {
+func refusal(t *testing.T) {
 	env := strings.ReplaceAll(readFile(t, "/etc/jenkins-agent/env"), "JENKINS_AGENT_NAME="+nodeName, "JENKINS_AGENT_NAME=unknown")
-	runs(t, "systemctl", "stop", unit)
-	require.Equal(t, "inactive", show(t, "ActiveState"))
+	runs(t, "systemctl", "reset-failed", unit)
 	require.NoError(t, os.WriteFile("/etc/jenkins-agent/env", []byte(env+"REMOTING_OPTS=-giveUpAfter 500ms\n"), 0o600))
 	require.Error(t, exec.Command("systemctl", "start", unit).Run())
 	eventually(t, "ActiveState", "failed")
