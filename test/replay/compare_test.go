@@ -2,6 +2,7 @@ package replay
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 
@@ -76,7 +77,29 @@ func (c *comparison) responses(want, got *jser.Object) {
 			c.proxies(want, got)
 		}
 	default:
+		if c.class == "hudson.FilePath$ListFilter" { // File.listFiles: in the file system's order
+			c.sortByRemote(wv, func(s string) string { return s })
+			c.sortByRemote(gv, c.names.theirs)
+		}
 		c.values("value", wv, gv)
+	}
+}
+
+// sortByRemote sorts a list of FilePath.
+func (c *comparison) sortByRemote(v jser.Value, norm func(string) string) {
+	list, _ := v.(*jser.Object)
+	if list == nil {
+		return
+	}
+	remote := func(v jser.Value) string {
+		o, _ := v.(*jser.Object)
+		if o == nil {
+			return "" // the sizes in front
+		}
+		return norm(o.Str("remote"))
+	}
+	for i := range list.Data {
+		slices.SortStableFunc(list.Data[i].Extra, func(a, b jser.Value) int { return strings.Compare(remote(a), remote(b)) })
 	}
 }
 

@@ -176,18 +176,30 @@ func interleaved(a, b string) bool {
 
 // text takes times and process ids out of a text, and the order out of
 // neighbouring lines that shells print with -x: those of parallel processes
-// come as they like.
+// come as they like. The sizes of directories, which a script sorted by, go the
+// same way: they are the file system's.
 func text(s string) string {
 	for _, p := range textPatterns {
 		s = p.re.ReplaceAllString(s, p.to)
 	}
-	if !strings.Contains(s, "\n+ ") {
-		return s
+	if strings.Contains(s, "\n+ ") {
+		s = sortRuns(s, func(l string) bool { return strings.HasPrefix(l, "+ ") })
 	}
+	if directorySize.MatchString(s) {
+		s = sortRuns(directorySize.ReplaceAllString(s, "$1 SIZE "), func(l string) bool { return strings.Contains(l, " d SIZE ") })
+	}
+	return s
+}
+
+// directorySize is what find -printf "%M %y %s …" prints of a directory.
+var directorySize = regexp.MustCompile(`(?m)^(d[-rwxstST]{9} d) \d+ `)
+
+// sortRuns sorts neighbouring lines of a kind.
+func sortRuns(s string, kind func(line string) bool) string {
 	ls := strings.SplitAfter(s, "\n")
 	for i := 0; i < len(ls); i++ {
 		j := i
-		for j < len(ls) && strings.HasPrefix(ls[j], "+ ") {
+		for j < len(ls) && kind(ls[j]) {
 			j++
 		}
 		if j > i {
