@@ -70,7 +70,7 @@ canonical() {
 	raw=$($engine inspect --type image --format '{{.FromImageID}}' "$tag" 2>/dev/null || true)
 	$engine push -q "$tag" "dir:$3" >/dev/null
 	"$work/canonical" "$3"
-	id=$($engine pull -q "dir:$3")
+	id=$($engine pull -q --arch "$2" "dir:$3")
 	$engine tag "$id" "$tag"
 	[ -z "$raw" ] || [ "$raw" = "$id" ] || $engine rmi "$raw" >/dev/null 2>&1 || true
 }

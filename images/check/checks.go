@@ -24,6 +24,7 @@ type check struct {
 func checksOf(image string) []check {
 	all := []check{{"config", (*checker).config}}
 	any := []check{{"any uid", (*checker).anyUID}, {"fsGroup", (*checker).fsGroup}}
+	image, _, _ = strings.Cut(image, ":")
 	switch image {
 	case "static":
 		return append(append(all, any...), check{"injection", (*checker).injection}, check{"24 MiB", (*checker).smallMemory}, check{"cold start", (*checker).coldStart})
@@ -150,6 +151,9 @@ func (c *checker) injection(ctx context.Context, im *image) (string, error) {
 const mib = 1 << 20
 
 func (c *checker) smallMemory(ctx context.Context, im *image) (string, error) {
+	if err := im.native(); err != nil {
+		return "", err
+	}
 	m, err := c.limit(24 * mib)
 	if err != nil {
 		return "", err
@@ -185,6 +189,9 @@ const starts = 9
 // coldStart compares a container's start until its agent is online with that of
 // the agent alone.
 func (c *checker) coldStart(ctx context.Context, im *image) (string, error) {
+	if err := im.native(); err != nil {
+		return "", err
+	}
 	if _, err := os.Stat(c.agent); err != nil {
 		return "", &notRun{fmt.Sprintf("no agent to compare with: %v", err)}
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os/exec"
+	"runtime"
 	"strconv"
 	"strings"
 )
@@ -14,6 +15,7 @@ import (
 // buildah's, writable.
 type image struct {
 	name, container, root string
+	arch                  string
 	config                imageConfig
 }
 
@@ -45,13 +47,16 @@ func openImage(ctx context.Context, name string) (*image, error) {
 		return nil, err
 	}
 	var all struct {
-		Docker struct{ Config imageConfig }
+		Docker struct {
+			Architecture string
+			Config       imageConfig
+		}
 	}
 	if err := json.Unmarshal([]byte(raw), &all); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	im.config = all.Docker.Config
-	if im.container, err = buildah(ctx, "from", "--pull-never", name); err != nil {
+	im.config, im.arch = all.Docker.Config, all.Docker.Architecture
+	if im.container, err = buildah(ctx, "from", "--pull-never", "--arch", im.arch, name); err != nil {
 		return nil, err
 	}
 	if im.root, err = buildah(ctx, "mount", im.container); err != nil {
@@ -59,6 +64,15 @@ func openImage(ctx context.Context, name string) (*image, error) {
 		return nil, err
 	}
 	return im, nil
+}
+
+// native is why a check that measures was left out, nil on the image's own
+// architecture.
+func (im *image) native() error {
+	if im.arch == runtime.GOARCH {
+		return nil
+	}
+	return &notRun{im.arch + " is emulated here, so there is nothing to measure"}
 }
 
 // close gives the container back.

@@ -121,6 +121,9 @@ func (c *checker) companion(ctx context.Context, im *image) (string, error) {
 // officialMemory gives the official agent 64 MiB, in which it can't run the
 // build that ours runs in 24.
 func (c *checker) officialMemory(ctx context.Context, im *image) (string, error) {
+	if err := im.native(); err != nil {
+		return "", err
+	}
 	if err := c.needJar(); err != nil {
 		return "", err
 	}

@@ -96,12 +96,12 @@ func (c *checker) run(ctx context.Context, images []string) (err error) {
 			switch {
 			case errors.As(err, &left):
 				c.left++
-				fmt.Fprintf(c.out, "%-10s %-12s %v\n", name, k.name, left)
+				fmt.Fprintf(c.out, "%-12s %-11s %v\n", name, k.name, left)
 			case err != nil:
-				fmt.Fprintf(c.out, "%-10s %-12s FAILED after %s: %v\n", name, k.name, since(start), err)
+				fmt.Fprintf(c.out, "%-12s %-11s FAILED after %s: %v\n", name, k.name, since(start), err)
 				failed = append(failed, name+" "+k.name)
 			default:
-				fmt.Fprintf(c.out, "%-10s %-12s ok: %s (%s)\n", name, k.name, note, since(start))
+				fmt.Fprintf(c.out, "%-12s %-11s ok: %s (%s)\n", name, k.name, note, since(start))
 			}
 		}
 		im.close()
