@@ -63,6 +63,14 @@ func newDriver(t *testing.T, s *session, p *peer, agent *remoting.Channel, n *na
 	return d
 }
 
+// follow takes over what outlives a connection: how far each log has been read.
+func (d *driver) follow(before *driver) {
+	if before == nil {
+		return
+	}
+	d.rec.logs, d.p.got.logs = before.rec.logs, before.p.got.logs
+}
+
 // play goes through the recording once.
 func (d *driver) play() {
 	for _, c := range d.s.commands {

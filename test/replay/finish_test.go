@@ -17,9 +17,36 @@ import (
 func (d *driver) finish(root string) {
 	d.awaitUnanswered()
 	d.compareStreams()
+	d.compareLogs()
 	d.compareCalls()
 	d.release()
 	killLeftovers(root)
+	d.goodbye()
+}
+
+// close ends a connection in order, with another one to come.
+func (d *driver) close() {
+	d.compareStreams()
+	d.compareCalls()
+	d.release()
+	d.goodbye()
+}
+
+// cut ends a connection as the network does: what was under way is lost, and
+// the agent forgets what belonged to it.
+func (d *driver) cut() {
+	d.compareStreams()
+	d.compareCalls()
+	_ = d.p.t.Close()
+	for i := 0; i < 100 && d.agent.Exports() > 0; i++ {
+		time.Sleep(20 * time.Millisecond)
+	}
+	if n := d.agent.Exports(); n > 0 {
+		d.differ(0, "channel", "export table after the cut", "empty", n)
+	}
+}
+
+func (d *driver) goodbye() {
 	d.hygiene()
 	d.p.send(encodeCommand(jser.New(closeDesc, nil)))
 	if !d.p.await(5*time.Second, func() bool { return d.p.closed }) {
@@ -79,9 +106,15 @@ func (d *driver) compareStreams() {
 		}
 		d.diffs = append(d.diffs, c.found...)
 	}
+}
+
+// compareLogs compares what durable steps printed, over all connections.
+func (d *driver) compareLogs() {
+	d.p.mu.Lock()
+	defer d.p.mu.Unlock()
 	for log, want := range d.rec.logs {
 		c := comparison{class: cWriteLog, names: d.names}
-		c.texts("log "+filepath.Base(log), string(want), string(p.got.logs[log]))
+		c.texts("log "+filepath.Base(log), string(want), string(d.p.got.logs[log]))
 		d.diffs = append(d.diffs, c.found...)
 	}
 }

@@ -1,7 +1,6 @@
 package replay
 
 import (
-	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"flag"
@@ -19,7 +18,6 @@ import (
 	"github.com/footman-ci/footman/remoting"
 	"github.com/footman-ci/footman/remoting/hudson"
 	"github.com/footman-ci/footman/remoting/jser"
-	"github.com/footman-ci/footman/remoting/remotingtest"
 )
 
 // scenarios are the recordings that are played. To play another, add its line.
@@ -41,6 +39,8 @@ var scenarios = []string{
 	"16-parallel",
 	"17-big-log",
 	"18-node-pages",
+	"19-reconnect",
+	"20-disconnect",
 	"22-error-paths",
 	"23-use-watching",
 	"24-command-launcher",
@@ -49,6 +49,7 @@ var scenarios = []string{
 	"27-freestyle-abort",
 	"28-tool-installer",
 	"29-multibranch",
+	"30-reconnect-cookie",
 	"31-big-transfer",
 	"32-idle-ping",
 }
@@ -122,29 +123,35 @@ func replay(t *testing.T, name string) {
 	agent := &hudson.Agent{Log: slog.New(slog.DiscardHandler), Version: "3352.v17a_fb_4b_2773f", WorkDir: filepath.Join(root, s.node),
 		Protocol: func() string { return s.protocol }, Environ: recordedEnviron(t, s, n),
 		HTTP: &http.Client{Transport: toolServer{}}}
-	ct, at := remotingtest.Transports()
-	ch := remoting.NewChannel(at, remoting.Config{Handler: hudson.NewTable(agent), Log: agent.Log})
-	p := newPeer(ct, s)
-	served := make(chan struct{})
-	go func() {
-		defer close(served)
-		_ = ch.Serve(context.Background())
-		_ = at.Close()
-		ch.Wait()
-	}()
-	done := make(chan struct{})
-	go func() { defer close(done); p.serve(served) }()
-	t.Cleanup(func() {
-		_ = ct.Close()
-		<-served
-		<-done
-		killLeftovers(root)
-	})
+	t.Cleanup(func() { killLeftovers(root) })
+	l := newLine(t, remoting.Config{Handler: hudson.NewTable(agent), Log: agent.Log})
+	var before *driver
+	for ; s != nil; s = s.next {
+		p, ch := l.connect(s)
+		d := newDriver(t, s, p, ch, n)
+		d.follow(before)
+		d.play()
+		switch {
+		case s.next == nil:
+			d.finish(root)
+		case s.closed:
+			d.close()
+		default:
+			d.cut()
+		}
+		l.disconnected(p)
+		report(d)
+		before = d
+	}
+	if name == "20-disconnect" {
+		l.deleted(name)
+	}
+	t.Logf("%s: %.1f s", name, time.Since(started).Seconds())
+}
 
-	d := newDriver(t, s, p, ch, n)
-	d.play()
-	d.finish(root)
-
+// report tells what one connection came to.
+func report(d *driver) {
+	t, name := d.t, d.s.name
 	left := undeclared(name, d)
 	for _, x := range left {
 		t.Errorf("%s: %s", name, x)
@@ -155,8 +162,7 @@ func replay(t *testing.T, name string) {
 		usedNotNative[class] += n
 		usedMu.Unlock()
 	}
-	t.Logf("%s: %d commands, %d requests sent, %d differences (%d declared), %.1f s", name, len(s.commands), len(d.sent), len(d.diffs),
-		len(d.diffs)-len(left), time.Since(started).Seconds())
+	t.Logf("%s: %d commands, %d requests sent, %d differences (%d declared)", name, len(d.s.commands), len(d.sent), len(d.diffs), len(d.diffs)-len(left))
 }
 
 // agentRoot makes the directory that stands for the recorded one of all agents.

@@ -95,12 +95,14 @@ type session struct {
 	protocol string // as CommunicationProtocol names the transport
 	commands []*command
 	requests map[int32]*command // of the controller, by id
+	closed   bool               // the connection ended in order, by CloseCommands
+	next     *session           // what came over the connection after this one
 }
 
 const fixtures = "../testdata/fixtures"
 
 func loadSession(name string) (*session, error) {
-	s := &session{name: name, requests: map[int32]*command{}}
+	first := &session{name: name, requests: map[int32]*command{}}
 	b, err := os.ReadFile(filepath.Join(fixturesDir(), name, "meta.json"))
 	if err != nil {
 		return nil, err
@@ -114,6 +116,7 @@ func loadSession(name string) (*session, error) {
 	if err := json.Unmarshal(b, &meta); err != nil {
 		return nil, err
 	}
+	s := first
 	s.node, s.base, s.recorded = meta.Node, filepath.Dir(meta.RemoteFS), meta.Recorded
 	s.protocol = map[string]string{"WebSocket": "WebSocket", "JNLP4-connect": "JNLP4-connect", "stdio (command-launcher)": "Standard in/out"}[meta.Transport]
 	if s.protocol == "" {
@@ -130,13 +133,15 @@ func loadSession(name string) (*session, error) {
 	}
 	lines := bufio.NewScanner(z)
 	lines.Buffer(nil, 64<<20)
-	for lines.Scan() {
+	for conn := 1; lines.Scan(); {
 		c := &command{}
 		if err := json.Unmarshal(lines.Bytes(), c); err != nil {
 			return nil, err
 		}
-		if c.Conn != 1 {
-			break // a second connection is another session: reconnecting is tested elsewhere
+		if c.Conn != conn {
+			conn = c.Conn
+			s.next = &session{name: name, recorded: s.recorded, base: s.base, node: s.node, protocol: s.protocol, requests: map[int32]*command{}}
+			s = s.next
 		}
 		if c.raw, err = base64.StdEncoding.DecodeString(c.B64); err != nil {
 			return nil, err
@@ -148,9 +153,10 @@ func loadSession(name string) (*session, error) {
 		if c.Dir == "c2a" && c.isRequest() {
 			s.requests[*c.ID] = c
 		}
+		s.closed = s.closed || c.Dir == "a2c" && c.Class == cClose
 		s.commands = append(s.commands, c)
 	}
-	return s, lines.Err()
+	return first, lines.Err()
 }
 
 func decodeCommand(raw []byte) (*jser.Object, error) {

@@ -36,6 +36,10 @@ type peer struct {
 	protocol  []string        // violations
 	closed    bool
 	agentLive map[int32]*live // the agent's objects that we hold
+
+	once   sync.Once
+	over   chan struct{} // closed when nothing more is to be sent
+	served chan struct{} // closed when serve has returned
 }
 
 // call is a request that the agent made.
@@ -54,18 +58,19 @@ type live struct {
 func newPeer(t remoting.Transport, s *session) *peer {
 	p := &peer{t: t, s: s, queued: make(chan struct{}, 1), changed: make(chan struct{}), answers: map[int32]*jser.Object{}, got: newFlow(),
 		connects: map[int32]int32{}, acked: map[int32]int{}, refs: map[int32]int{}, usedBy: map[int32]string{}, lastIO: map[int32]int32{},
-		agentLive: map[int32]*live{}}
+		agentLive: map[int32]*live{}, over: make(chan struct{}), served: make(chan struct{})}
 	return p
 }
 
 // serve runs until the connection ends.
-func (p *peer) serve(done <-chan struct{}) {
+func (p *peer) serve() {
+	defer close(p.served)
 	var writer sync.WaitGroup
 	writer.Go(func() {
 		for {
 			select {
 			case <-p.queued:
-			case <-done:
+			case <-p.over:
 				return
 			}
 			for {
