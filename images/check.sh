@@ -28,7 +28,7 @@ images=$*
 for p in buildah crun unshare; do
 	command -v "$p" >/dev/null || not_run "there is no $p"
 done
-unshare --mount true 2>/dev/null || not_run "no mount namespace may be made here"
+why=$(unshare --mount true 2>&1) || not_run "no mount namespace may be made here: $why"
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

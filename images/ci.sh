@@ -16,7 +16,7 @@ not_run() {
 	exit 0
 }
 [ "$(id -u)" = 0 ] || not_run "building and running them needs root"
-unshare --mount --pid --fork true 2>/dev/null || not_run "this machine allows no namespaces"
+why=$(unshare --mount --pid --fork true 2>&1) || not_run "this machine allows no namespaces: $why"
 missing=()
 for p in buildah crun debootstrap; do
 	command -v $p >/dev/null || missing+=("$p")
