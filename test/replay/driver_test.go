@@ -34,6 +34,7 @@ type driver struct {
 	pending  []*command       // recorded Responses that are still to be compared
 	nextID   int32
 
+	filled bool            // leftOut was sent
 	gaveUp map[string]bool // logs and calls that were waited for in vain once
 
 	diffs   []difference
@@ -228,6 +229,9 @@ func (d *driver) forward(c *command) {
 			if want := d.recAcked[recorded]; !d.p.await(patience, func() bool { return d.p.acked[ours] >= want }) {
 				d.differ(c.N, c.Class, "acknowledged bytes", want, d.p.acked[ours])
 			}
+		}
+		if c.Class == outStream+"EOF" {
+			d.sendLeftOut(ours)
 		}
 		if strings.HasSuffix(c.Class, "$EOF") || strings.Contains(c.Class, "Unexport") {
 			d.released[ours]++

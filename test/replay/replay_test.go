@@ -41,6 +41,7 @@ var scenarios = []string{
 	"18-node-pages",
 	"19-reconnect",
 	"20-disconnect",
+	"21-binary-wrapper",
 	"22-error-paths",
 	"23-use-watching",
 	"24-command-launcher",

@@ -134,8 +134,9 @@ var textPatterns = []struct {
 	to string
 }{
 	{regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[.,]\d+Z?`), "TIME"},
-	{regexp.MustCompile(`\b\d+notpid\b`), "PIDnotpid"}, // 03: "$$notpid"
-	{regexp.MustCompile(`(\+ kill -9) \d+`), "$1 PID"}, // 22: "kill -9 $$"
+	{regexp.MustCompile(`\d\d:\d\d:\d\d\.\d{6} common\.go`), "TIME common.go"}, // 21
+	{regexp.MustCompile(`\b\d+notpid\b`), "PIDnotpid"},                         // 03: "$$notpid"
+	{regexp.MustCompile(`(\+ kill -9) \d+`), "$1 PID"},                         // 22: "kill -9 $$"
 	// What a shell prints when it reaps its command before its own SIGTERM
 	// arrives: a matter of milliseconds.
 	{regexp.MustCompile(`(?m)^Terminated\n`), ""},
