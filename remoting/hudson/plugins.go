@@ -9,4 +9,5 @@ func registerPlugins(t *callable.Table, a *Agent) {
 	registerCleanup(t, a)
 	registerTools(t, a)
 	registerNodePlugins(t, a)
+	registerTokenMacro(t)
 }
