@@ -120,7 +120,8 @@ func (w *watch) writeMetrics(out io.Writer) error {
 	m.sample("jenkins_agent_bytes_total", float64(total.bytesIn), "direction", "in")
 	m.sample("jenkins_agent_bytes_total", float64(total.bytesOut), "direction", "out")
 	m.one("jenkins_agent_pipe_stalls_total", "counter", "Writes that waited for the controller to take what was sent before.", float64(total.stalls))
-	m.one("jenkins_agent_processes", "gauge", "Processes of builds that run.", float64(w.builds.Running()))
+	m.one("jenkins_agent_processes", "gauge", "Processes of builds that the controller waits for.", float64(w.builds.Running()))
+	m.one("jenkins_agent_steps", "gauge", "Durable steps (sh of pipelines) that the controller looks after.", float64(w.builds.Steps()))
 	m.family("jenkins_agent_calls_total", "counter", "Calls of the controller by class and by who executes it.")
 	for _, c := range w.calls.Counts() {
 		m.sample("jenkins_agent_calls_total", float64(c.Calls), "class", c.Class, "route", c.Route)

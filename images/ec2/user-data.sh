@@ -74,8 +74,10 @@ StateDirectoryMode=0750
 WorkingDirectory=%S/jenkins-agent
 # JENKINS_URL, JENKINS_AGENT_NAME, JENKINS_WEB_SOCKET=true, and where the secret
 # is: JENKINS_SECRET=aws-ssm:///jenkins/agents/NAME. Builds get all but the last.
+# JENKINS_AGENT_HTTP=*:8099 in there opens /metrics to the network.
+Environment=JENKINS_AGENT_HTTP=:8099
 EnvironmentFile=/etc/jenkins-agent/env
-ExecStart=/usr/local/bin/jenkins-agent -workDir %S/jenkins-agent -http :8099 -drainTimeout 105s
+ExecStart=/usr/local/bin/jenkins-agent -workDir %S/jenkins-agent -drainTimeout 105s
 # 0 is an end in peace, also after EC2's notice (to systemd it is a failure when it
 # comes before the agent was online): an instance that goes away takes no new
 # builds. 3 is a refusal: a wrong secret does not get better.
