@@ -3,6 +3,7 @@ package hold
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -96,6 +97,28 @@ func TestActiveContainers(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestImageWithoutNohup is a durable step's launch in an image like Debian's
+// busybox: by files and by the socket.
+func TestImageWithoutNohup(t *testing.T) {
+	bin := t.TempDir()
+	for _, name := range []string{"sh", "cat", "sleep"} {
+		path, err := exec.LookPath(name)
+		require.NoError(t, err)
+		require.NoError(t, os.Symlink(path, filepath.Join(bin, name)))
+	}
+	p, h, _ := filesHold(t, &Hold{Environ: []string{"PATH=" + bin}})
+	for _, shell := range []string{"sh", "", bin + "/sh", "sh -e"} {
+		status, out, err := p.join(p.launch(shell, "cd '"+h.Place.Root+"'\nexport 'A=it'\"'\"'s'\n'nohup' 'sh' '-c' 'kill -HUP $$; echo \"$A immune $1\"; exit 4' 'x' 'a  b' "))
+		require.Equal(t, []string{"4\n", "it's immune a  b\n"}, []string{status, out}, err)
+	}
+	r, err := runCommand(t, h, Command{Argv: []string{"nohup", "sh", "-c", `kill -HUP $$; echo "immune $1"; exit 4`, "x", "a  b"}}, "")
+	require.NoError(t, err)
+	require.Equal(t, []any{4, "immune a  b\n"}, []any{r.Code, r.out}, r.err)
+	// Without an operand the program would complain, too.
+	_, err = runCommand(t, h, Command{Argv: []string{"nohup"}}, "")
+	require.ErrorContains(t, err, "nohup: not found")
 }
 
 func TestActiveContainersInParallel(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -33,6 +34,9 @@ func (h *Hold) runFiles(dir string) {
 	began := time.Now()
 	code, err := h.runScript(dir)
 	if err != nil {
+		// The controller reads err.txt for steps that it joins, and for a durable
+		// one never: there it hears of this after minutes, as "never started".
+		h.Log.Warn("active containers: a launch failed", "err", err)
 		appendText(filepath.Join(dir, fileErr), err.Error()+"\n")
 	}
 	if code == 128+int(syscall.SIGKILL) {
@@ -101,6 +105,11 @@ func (h *Hold) runScript(dir string) (int, error) {
 	p, refused := h.prepare(cmd)
 	if refused != nil {
 		return refused.Code, refused
+	}
+	if _, missing := h.search("nohup", &p); missing != nil && slices.Contains(ShellPrograms, filepath.Base(words[0])) && len(p.argv) == len(cmd.Argv) {
+		// Not the embedded shell, which has it.
+		script := p.argv[len(p.argv)-1]
+		p.argv = append(p.argv[:len(p.argv)-1], "-c", nohup+`; . "$0"`, script)
 	}
 	entry := &command{name: filepath.Base(p.argv[0])}
 	if refused := h.enter(entry); refused != nil {

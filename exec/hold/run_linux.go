@@ -181,12 +181,22 @@ func (h *Hold) findProgram(p *prepared) *Refused {
 			}
 		}
 	}
+	if refused != nil && name == "nohup" && len(p.argv) > 1 {
+		if _, r := h.search("sh", p); r == nil {
+			p.argv = slices.Concat([]string{"sh", "-c", nohup + `; nohup "$@"`, name}, p.argv[1:])
+			return h.findProgram(p)
+		}
+	}
 	if refused != nil && refused.Code == codeNotFound && len(h.Shell) > 0 && h.embedded(name) {
 		p.argv = slices.Concat(h.Shell, []string{filepath.Base(name)}, p.argv[1:])
 		return nil
 	}
 	return refused
 }
+
+// nohup is the function that stands in for the program, which the wrapper of
+// durable steps begins with and busybox may be built without: that of Debian is.
+const nohup = `nohup() { trap "" HUP; exec "$@"; }`
 
 // embedded tells whether the embedded shell stands in for a program.
 func (h *Hold) embedded(name string) bool {
