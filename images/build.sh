@@ -52,7 +52,7 @@ build() { # build IMAGE ARCH
 		[ -z "${!v:-}" ] || args+=(--build-arg "$v=${!v}")
 	done
 	# Only the docker format has a HEALTHCHECK. The timestamp is for all files.
-	[ "$engine" = docker ] || format=(--no-cache --format docker --timestamp "$epoch")
+	[ "$engine" = docker ] || format=(--no-cache --force-rm --format docker --timestamp "$epoch")
 	[ "$engine" != buildah ] || set -- bud
 	[ "$engine" = buildah ] || set -- build
 	SOURCE_DATE_EPOCH=$epoch $engine "$1" -q "${format[@]}" --platform "linux/$arch" "${args[@]}" -t "$tag" -f "images/$name/Dockerfile" "$context" >"$work/log" 2>&1 || {

@@ -83,7 +83,7 @@ func (c *checker) companion(ctx context.Context, im *image) (string, error) {
 		return "", err
 	}
 	defer a.close()
-	const java = `for p in /proc/[0-9]*; do readlink $p/exe; done 2>/dev/null | grep -c java || true`
+	const java = `for p in /proc/[0-9]*; do tr '\0' ' ' <$p/cmdline; echo; done 2>/dev/null | grep -c /bin/java || true`
 	before, err := a.sh(ctx, "#!/bin/sh\n"+java)
 	if err != nil {
 		return "", err
