@@ -42,3 +42,33 @@ func TestFileMacro(t *testing.T) {
 		require.ErrorContains(t, err, "WorkspaceFileMacro")
 	}
 }
+
+func TestPropertyMacro(t *testing.T) {
+	r, dir := newRig(t, &Agent{}), t.TempDir()
+	put(t, dir, "p", "# c\nk = ü\n", "d/x", "")
+	for _, c := range [][3]string{{"p", "k", "ü"}, {"p", "none", ""}, {"nope", "k", "nope not found"}, {"d", "k", "Error reading d"}} {
+		require.Equal(t, c[2], r.must(fields("org.jenkinsci.plugins.tokenmacro.impl.PropertyFromFileMacro$ReadProperty",
+			"filename", c[0], "property", c[1], "root", dir)), c[0])
+	}
+}
+
+// What java.util.Properties 17 makes of the same text.
+func TestProperties(t *testing.T) {
+	for text, want := range map[string]map[string]string{
+		"":                                 {},
+		"a=1\nb: 2\r\nc 3\rd\t4\n e = = 5": {"a": "1", "b": "2", "c": "3", "d": "4", "e": "= 5"},
+		"#x=1\n!y=2\n  # z=3\n":            {},
+		"a\\ b\\=c=d":                      {"a b=c": "d"},
+		"a=b\\\n   c\\\n# d\n":             {"a": "bc# d"},
+		"a=b\\\\\nc=1":                     {"a": "b\\", "c": "1"},
+		"a=\\u00e4\\ud83d\\ude00\\t\\q":    {"a": "ä😀\tq"},
+		"a\na=2\na=3":                      {"a": "3"},
+		"=v\nk":                            {"": "v", "k": ""},
+		"\\\n#a=1\n\\\nb=2":                {"b": "2"},
+		"\\":                               {"": ""},
+		"a=b\\":                            {"a": "b"},
+		"a=x \n":                           {"a": "x "},
+	} {
+		require.Equal(t, want, properties(text), "%q", text)
+	}
+}
