@@ -121,6 +121,33 @@ func TestImageWithoutNohup(t *testing.T) {
 	require.ErrorContains(t, err, "nohup: not found")
 }
 
+// TestDurableStepThatCannotBegin hears so at once: its control directory is what
+// the controller looks at, not the launch's.
+func TestDurableStepThatCannotBegin(t *testing.T) {
+	p, h, log := filesHold(t, &Hold{})
+	control := filepath.Join(h.Place.Root, "a job@tmp/durable-1f00")
+	require.NoError(t, os.MkdirAll(control, 0o755))
+	q := func(s string) string { return `'"'"'` + s + `'"'"'` }
+	wrapper := "'nohup' 'sh' '-c' '(... ; echo $? > " + q(control+"/jenkins-result.txt.tmp") + "; mv " + q(control+"/jenkins-result.txt.tmp") + " " + q(control+"/jenkins-result.txt") + "; wait) >&- 2>&- &' "
+	status, _, _ := p.join(p.launch("/no/such/sh", "cd '/'\n"+wrapper))
+	require.Equal(t, "127\n", status)
+	for name, want := range map[string]string{"jenkins-log.txt": `/no/such/sh: not found in container "maven"` + "\n", "jenkins-result.txt": "127\n"} {
+		b, err := os.ReadFile(filepath.Join(control, name))
+		require.NoError(t, err)
+		require.Equal(t, want, string(b))
+	}
+	require.Contains(t, log.String(), "a launch failed")
+	// One that has ended keeps its result; one that is gone does no harm.
+	require.NoError(t, os.WriteFile(control+"/jenkins-result.txt", []byte("0\n"), 0o644))
+	p.join(p.launch("/no/such/sh", wrapper))
+	b, err := os.ReadFile(control + "/jenkins-result.txt")
+	require.NoError(t, err)
+	require.Equal(t, "0\n", string(b))
+	require.NoError(t, os.RemoveAll(control))
+	p.join(p.launch("/no/such/sh", wrapper))
+	require.NoDirExists(t, control)
+}
+
 func TestActiveContainersInParallel(t *testing.T) {
 	p, _, _ := filesHold(t, &Hold{})
 	// Each waits for all others: served one after the other, none would end.

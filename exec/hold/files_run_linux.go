@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -34,10 +35,9 @@ func (h *Hold) runFiles(dir string) {
 	began := time.Now()
 	code, err := h.runScript(dir)
 	if err != nil {
-		// The controller reads err.txt for steps that it joins, and for a durable
-		// one never: there it hears of this after minutes, as "never started".
 		h.Log.Warn("active containers: a launch failed", "err", err)
 		appendText(filepath.Join(dir, fileErr), err.Error()+"\n")
+		h.answerDurable(dir, code, err)
 	}
 	if code == 128+int(syscall.SIGKILL) {
 		if text := h.oomSince(""); text != "" {
@@ -46,6 +46,29 @@ func (h *Hold) runFiles(dir string) {
 	}
 	h.writeStatus(dir, code)
 	h.Log.Debug("active containers: done", "dir", dir, "status", code, "took", time.Since(began))
+}
+
+// durableResult is in the launch of a durable step the file that its wrapper
+// writes last (durable-task's BourneShellScript, FileMonitoringController).
+var durableResult = regexp.MustCompile(`'(/[^'"]*/durable-[0-9a-f]+)/jenkins-result\.txt\.tmp'`)
+
+// answerDurable ends a durable step that did not begin. The controller does not
+// join its launch and never looks at err.txt: it would wait for minutes and then
+// say that the process apparently never started.
+func (h *Hold) answerDurable(dir string, code int, why error) {
+	script, err := readScript(filepath.Join(dir, fileScript))
+	m := durableResult.FindSubmatch(script)
+	if err != nil || m == nil {
+		return
+	}
+	control := string(m[1])
+	if exists(control, "jenkins-result.txt") {
+		return
+	}
+	appendText(filepath.Join(control, "jenkins-log.txt"), why.Error()+"\n")
+	if err := replaceFile(filepath.Join(control, "jenkins-result.txt"), fmt.Appendln(nil, code), 0o644); err != nil {
+		h.Log.Warn("active containers: the step can't be told, it will wait", "dir", control, "err", err)
+	}
 }
 
 // writeStatus is what the controller waits for.
