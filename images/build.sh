@@ -52,14 +52,23 @@ build() { # build IMAGE ARCH
 		[ -z "${!v:-}" ] || args+=(--build-arg "$v=${!v}")
 	done
 	# Only the docker format has a HEALTHCHECK. The timestamp is for all files.
-	[ "$engine" = docker ] || format=(--no-cache --force-rm --format docker --timestamp "$epoch")
+	[ "$engine" = docker ] || format=(--no-cache --format docker --timestamp "$epoch")
 	[ "$engine" != buildah ] || set -- bud
 	[ "$engine" = buildah ] || set -- build
+	left_behind >"$work/before"
 	SOURCE_DATE_EPOCH=$epoch $engine "$1" -q "${format[@]}" --platform "linux/$arch" "${args[@]}" -t "$tag" -f "images/$name/Dockerfile" "$context" >"$work/log" 2>&1 || {
 		cat "$work/log" >&2
 		echo "build.sh: $name for $arch could not be built" >&2
 		exit 1
 	}
+	left_behind | { grep -vxFf "$work/before" || true; } | xargs -r buildah rm >/dev/null
+}
+
+# buildah forgets the container of a stage that is FROM and nothing else; and with
+# --force-rm it takes the stage's image away as well, which is our static.
+left_behind() {
+	[ "$engine" != buildah ] || buildah containers -q --notruncate
+	echo
 }
 
 # canonical IMAGE ARCH DIR → digest; the image without the traces of its build,

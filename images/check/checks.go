@@ -33,9 +33,9 @@ func checksOf(image string) []check {
 	case "agent-java":
 		return append(append(all, any...), check{"tools", (*checker).tools}, check{"companion", (*checker).companion}, check{"64 MiB", (*checker).officialMemory})
 	case "kaniko":
-		return append(all, check{"build", (*checker).kaniko})
+		return append(append(all, any...), check{"build", (*checker).kaniko})
 	case "buildkit":
-		return append(all, check{"build", (*checker).buildkit})
+		return append(append(all, any...), check{"build", (*checker).buildkit})
 	}
 	return all
 }
