@@ -20,8 +20,8 @@ var unprivileged = map[string]bool{"22-error-paths": true}
 
 // usage is what a child tells its parent about the tables.
 type usage struct {
-	Declared  map[int]int
-	NotNative map[string]int
+	Declared map[int]int
+	Relayed  map[string]int
 }
 
 // asNobody plays a scenario in a child process without privileges. The child
@@ -74,8 +74,8 @@ func asNobody(t *testing.T, name string) {
 	for i, n := range u.Declared {
 		usedDeclarations[i] += n
 	}
-	for c, n := range u.NotNative {
-		usedNotNative[c] += n
+	for c, n := range u.Relayed {
+		usedRelayed[c] += n
 	}
 }
 
@@ -87,7 +87,7 @@ func reportUsage(t *testing.T) {
 	}
 	usedMu.Lock()
 	defer usedMu.Unlock()
-	b, err := json.Marshal(usage{usedDeclarations, usedNotNative})
+	b, err := json.Marshal(usage{usedDeclarations, usedRelayed})
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(file, b, 0o666))
 }

@@ -37,9 +37,8 @@ type driver struct {
 	filled bool            // leftOut was sent
 	gaveUp map[string]bool // logs and calls that were waited for in vain once
 
-	diffs   []difference
-	skipped map[string]int  // calls of classes that are not native yet
-	failed  map[string]bool // the same by key
+	diffs  []difference
+	failed map[string]bool // calls of classes that are not native, by key
 }
 
 // query is a request that went out.
@@ -54,7 +53,7 @@ type query struct {
 func newDriver(t *testing.T, s *session, p *peer, agent *remoting.Channel, n *names) *driver {
 	d := &driver{t: t, s: s, p: p, agent: agent, names: n, rec: newFlow(), recCalls: map[string]int{}, recAcked: map[int32]int{},
 		connects: map[int32]int32{}, oids: map[int32]int32{}, bare: map[int32]bool{}, dead: map[int32]bool{}, released: map[int32]int{},
-		sent: map[int32]*query{}, nextID: 0x20000000, skipped: map[string]int{},
+		sent: map[int32]*query{}, nextID: 0x20000000,
 		failed: map[string]bool{}, gaveUp: map[string]bool{}}
 	for _, c := range s.commands {
 		if c.Dir == "a2c" && c.Class == cConnect {

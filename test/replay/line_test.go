@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/footman-ci/footman/remoting"
+	"github.com/footman-ci/footman/remoting/jvm"
 	"github.com/footman-ci/footman/remoting/remotingtest"
 	"github.com/footman-ci/footman/remoting/transport"
 )
@@ -30,12 +31,13 @@ type line struct {
 }
 
 // newLine starts an agent.
-func newLine(t *testing.T, cfg remoting.Config) *line {
+func newLine(t *testing.T, cfg remoting.Config, companion *jvm.Companion) *line {
 	l := &line{t: t, conns: make(chan remoting.Connection), online: make(chan *remoting.Channel, 1), gone: make(chan struct{}), ended: make(chan struct{})}
 	var channels []*remoting.Channel // of the Engine's goroutine, until it ended
 	engine := &remoting.Engine{Dial: l.dial, Channel: cfg, Log: cfg.Log, Permanent: transport.IsPermanent, PermanentGrace: time.Nanosecond,
 		Backoff: remoting.Backoff{Min: time.Millisecond, Max: time.Millisecond},
 		Online: func(ch *remoting.Channel, _ remoting.Connection) {
+			companion.Attach(ch)
 			channels = append(channels, ch)
 			l.online <- ch
 		}}

@@ -31,11 +31,7 @@ func (d *driver) settle(r *command) {
 	}
 	if class := notNativeAnswer(got); class != "" {
 		d.failed[key] = true
-		if notNative[class] != "" {
-			d.skipped[class]++
-		} else {
-			d.differ(r.N, key, "not native", "an answer", class)
-		}
+		d.differ(r.N, key, "not native", "an answer", class)
 		if v, _, err := result(r.obj); err == nil {
 			for _, oid := range agentObjects(v) {
 				d.dead[oid] = true
@@ -68,8 +64,8 @@ func (d *driver) settle(r *command) {
 			return lines(d.p.got.logs[q.log]) >= want
 		}
 		wait := patience
-		if len(d.failed) > 0 {
-			wait = 2 * time.Second // what is missing may be missing for good
+		if len(d.failed) > 0 || withoutFiles[d.s.name] {
+			wait = time.Second // what is missing may be missing for good
 		}
 		for deadline := time.Now().Add(wait); !d.gaveUp[q.log] && !enough(); {
 			if d.again(q) == nil || time.Now().After(deadline) {
