@@ -63,7 +63,7 @@ func runAgent(c *cli.Context) error {
 	}
 	defer logFile.Close()
 	logs := hudson.NewLogBuffer(o.logHandler(io.MultiWriter(c.App.ErrWriter, logFile)), 256)
-	a := &agent{o: o, log: slog.New(logs), logs: logs}
+	a := &agent{o: o, log: slog.New(logs), logs: logs, supervised: os.Getenv(supervisedEnv) != ""}
 	a.systemd = newSystemd(a.log)
 	if dir != "" {
 		a.log.Info("Using " + dir + " as a remoting work directory")
@@ -95,11 +95,13 @@ type agent struct {
 	builds   *hudson.Agent
 	aws      *awsauth.Options // nil without -awsauth
 	calls    *callable.Table
-	watch    *watch                   // nil without -http
-	systemd  *systemd                 // nil unless it wants to hear
-	notices  chan notice              // of the machine's end; made by stopOnSignal
-	place    atomic.Pointer[string]   // the task of ECS, nil elsewhere
-	channel  func() *remoting.Channel // of the current connection, or nil
+	watch    *watch                 // nil without -http
+	systemd  *systemd               // nil unless it wants to hear
+	notices  chan notice            // of the machine's end; made by stopOnSignal
+	place    atomic.Pointer[string] // the task of ECS, nil elsewhere
+
+	supervised bool                     // by our PID 1: everything ends with the container
+	channel    func() *remoting.Channel // of the current connection, or nil
 }
 
 // table is what the agent executes; leave is called when the controller wants

@@ -123,7 +123,7 @@ func (a *agent) stopOnSignal(ctx context.Context) (context.Context, func()) {
 
 // last reports whether what builds run ends with this agent.
 func (a *agent) last() bool {
-	return a.systemd != nil || os.Getenv(supervisedEnv) != "" || os.Getenv(ecsMetadataEnv) != ""
+	return a.systemd != nil || a.supervised || os.Getenv(ecsMetadataEnv) != ""
 }
 
 // farewell is the line for the logs of builds.

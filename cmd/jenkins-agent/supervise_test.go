@@ -249,3 +249,27 @@ func TestTheSupervisorsArithmetic(t *testing.T) {
 	require.True(t, ok, "old accidents are forgiven")
 	require.Equal(t, restartDelay, d)
 }
+
+// A container ends with its agent, and durable steps with it: they may finish.
+func TestSIGTERMWaitsForStepsOfAContainer(t *testing.T) {
+	x := contain(t, nil)
+	x.online()
+	log := &output.Buffer{}
+	type outcome struct {
+		r   controller.Result
+		err error
+	}
+	done := make(chan outcome, 1)
+	go func() {
+		r, err := x.n.Sh(within(t, time.Minute), "echo is running; sleep 2; echo finished; exit 3", controller.ShOptions{Log: log})
+		done <- outcome{r, err}
+	}()
+	require.Eventually(t, func() bool { return strings.Contains(log.String(), "is running") }, 20*time.Second, 5*time.Millisecond)
+	require.NoError(t, syscall.Kill(x.pid1, syscall.SIGTERM))
+	o := <-done
+	require.NoError(t, o.err)
+	require.Equal(t, 3, o.r.ExitCode)
+	require.Contains(t, log.String(), "\njenkins-agent: stopping (SIGTERM): what runs here has 20s left\n")
+	require.Contains(t, log.String(), "\nfinished\n")
+	require.Equal(t, exitOK, x.exit(10*time.Second))
+}
