@@ -2,17 +2,20 @@
 // agent and compares each of its answers with what the official agent.jar
 // answered, by class and by value.
 //
-//	session.jsonl.gz ──▶ driver ── c2a commands, rewritten ──▶ remoting.Channel
-//	      │                ▲                                   + hudson.NewTable
-//	      │                └───────── what our agent sends ───────────┘
-//	      └─ recorded a2c ──▶ compare ◀── our a2c
-//	                             │
-//	                   declared differences, classes not native yet
+//	session.jsonl.gz ──▶ driver ── c2a commands, rewritten ──▶ remoting.Engine, a Channel
+//	      │                ▲                                   for each connection
+//	      │                │                                   + hudson.NewTable
+//	      │                ├───────── what our agent sends ───────────┤
+//	      │                │                                          │ what is not native
+//	      └─ recorded a2c ──▶ compare ◀── our a2c              jvm.Companion ── stand-in,
+//	                             │                               which says what was recorded
+//	                   declared differences
 //
 // A request goes out once our agent has given every answer that the recording
 // shows before it, so what ran at once in the recording runs at once here.
 // Paths, cookies and the agent's oids differ between the two; the driver learns
-// the pairs from the answers and rewrites later commands.
+// the pairs from the answers and rewrites later commands. The upgrade requests
+// are compared apart, header by header (handshake_test.go).
 package replay
 
 import (
