@@ -15,10 +15,6 @@ import (
 	"github.com/footman-ci/footman/exec/hold"
 )
 
-// exitEnded is what hold ends with when it was told to stop while something ran:
-// 128+15, as if the commands' own shell had got the signal.
-const exitEnded = 143
-
 // holdCommand keeps a tool's container and runs steps in it.
 func holdCommand() *cli.Command {
 	return &cli.Command{
@@ -73,10 +69,12 @@ func runHold(c *cli.Context) error {
 	err = h.Run(context.Background())
 	var stopped *hold.ErrStopped
 	if errors.As(err, &stopped) {
-		if stopped.Busy == 0 {
+		// A step's heartbeat, a sleep of 3 s, is always left for a while: that it is
+		// ended must not look like an error of the pod.
+		if stopped.Killed == 0 {
 			return nil
 		}
-		return &codeError{code: exitEnded}
+		return &codeError{code: exitKilled}
 	}
 	return err
 }

@@ -60,15 +60,15 @@ type command struct {
 	at   time.Time
 }
 
-// ErrStopped is why Run ends after a signal. Busy is the number of commands that
-// were ended with it.
+// ErrStopped is why Run ends after a signal. Busy is the number of processes
+// that were ended with it, Killed that of those which had to be killed.
 type ErrStopped struct {
-	Signal os.Signal
-	Busy   int
+	Signal       os.Signal
+	Busy, Killed int
 }
 
 func (e *ErrStopped) Error() string {
-	return fmt.Sprintf("hold: stopped by %v with %d commands running", e.Signal, e.Busy)
+	return fmt.Sprintf("hold: stopped by %v with %d processes running", e.Signal, e.Busy)
 }
 
 func (h *Hold) defaults() {
@@ -142,12 +142,12 @@ func (h *Hold) Run(ctx context.Context) error {
 	wg.Go(func() { server.serve(ctx) }) // last: whoever gets an answer finds all of us
 	h.Log.Info("holding", "container", h.Name, "pid", os.Getpid(), "user", identity(), "socket", h.Place.socket(h.Name))
 	sig := h.awaitStop(ctx, signals)
-	busy := h.stop(signals)
+	busy, killed := h.stop(signals)
 	server.close()
 	if sig == nil {
 		return nil
 	}
-	return &ErrStopped{sig, busy}
+	return &ErrStopped{sig, busy, killed}
 }
 
 // awaitStop forwards signals to commands until one of them means the end.
@@ -238,19 +238,21 @@ func (h *Hold) count() int {
 	return len(h.commands)
 }
 
-// stop ends all processes: TERM, grace, KILL. It returns how many there were.
-func (h *Hold) stop(signals <-chan os.Signal) int {
+// stop ends all processes: TERM, grace, KILL. It returns how many there were, and
+// how many TERM did not end.
+func (h *Hold) stop(signals <-chan os.Signal) (busy, killed int) {
 	h.mu.Lock()
 	h.stopping = true
 	h.mu.Unlock()
 	first := h.targets()
 	if len(first) == 0 {
-		return 0
+		return 0, 0
 	}
 	h.Log.Info("stopping", "processes", len(first), "grace", h.Grace)
 	h.signalAll(unix.SIGTERM)
 	if !h.awaitEmpty(h.Grace, signals) {
 		left := h.targets()
+		killed = len(left)
 		h.Log.Warn("killing what did not end in time", "processes", strings.Join(names(left), ", "))
 		for range 20 { // forks may be faster than we are
 			h.signalAll(unix.SIGKILL)
@@ -263,7 +265,7 @@ func (h *Hold) stop(signals <-chan os.Signal) int {
 	for end := time.Now().Add(time.Second); h.count() > 0 && time.Now().Before(end); {
 		time.Sleep(2 * time.Millisecond)
 	}
-	return len(first)
+	return len(first), killed
 }
 
 // awaitEmpty waits for the end of all processes, at most d; another signal to

@@ -259,6 +259,19 @@ func TestStopWhileBusy(t *testing.T) {
 	}
 }
 
+// TestStopEndsStep: what ends by TERM is a stop without complaint.
+func TestStopEndsStep(t *testing.T) {
+	n := startInit(t, setup{})
+	o := newGrowing()
+	_, err := begin(t, n.hold(), shell("echo up; sleep 100"), o, nil)
+	require.NoError(t, err)
+	o.await(t, "up")
+	took, code := n.stop(t)
+	require.Zero(t, code)
+	require.Less(t, took, stopTime)
+	require.Contains(t, n.log.String(), "stopping")
+}
+
 func TestForwardedSignals(t *testing.T) {
 	n := startInit(t, setup{})
 	o := newGrowing()

@@ -35,7 +35,7 @@ func holdMain() int {
 	h.ShareUmask()
 	err := h.Run(context.Background())
 	if s, ok := err.(*ErrStopped); ok {
-		if s.Busy > 0 {
+		if s.Killed > 0 {
 			return 143
 		}
 		return 0
