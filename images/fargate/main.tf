@@ -132,42 +132,59 @@ resource "aws_ecs_task_definition" "agent" {
     name = "tmp"
   }
 
-  container_definitions = jsonencode([{
-    name                   = "jenkins-agent"
-    image                  = var.image
-    essential              = true
-    user                   = "1000"
-    readonlyRootFilesystem = true
-    stopTimeout            = 120 # Fargate's most; a spot task gets SIGTERM two minutes ahead
-    environment = [
-      { name = "JENKINS_AGENT_WORKDIR", value = "/home/jenkins/agent" },
-      { name = "JENKINS_WEB_SOCKET", value = "true" },
-      { name = "JENKINS_AGENT_HTTP", value = "127.0.0.1:8099" },
-      { name = "REMOTING_OPTS", value = "-drainTimeout 105s" },
-    ]
-    healthCheck = {
-      command     = ["CMD", "/usr/local/bin/jenkins-agent", "health"]
-      interval    = 30
-      timeout     = 5
-      retries     = 3
-      startPeriod = 10
-    }
-    mountPoints = [
-      { sourceVolume = "agent", containerPath = "/home/jenkins/agent" },
-      { sourceVolume = "tmp", containerPath = "/tmp" },
-    ]
-    linuxParameters = {
-      initProcessEnabled = false # the agent reaps, and has to be told of SIGTERM
-    }
-    logConfiguration = {
-      logDriver = "awslogs"
-      options = {
-        "awslogs-group"         = aws_cloudwatch_log_group.agents.name
-        "awslogs-region"        = var.region
-        "awslogs-stream-prefix" = "fargate"
+  container_definitions = jsonencode([
+    # Fargate makes volumes for root, 0755, where the image declares none.
+    {
+      name                   = "volumes"
+      image                  = var.image
+      essential              = false
+      user                   = "0"
+      readonlyRootFilesystem = true
+      entryPoint             = ["/bin/sh", "-c"]
+      command                = ["chown 1000:1000 /home/jenkins/agent && chmod 1777 /tmp"]
+      mountPoints = [
+        { sourceVolume = "agent", containerPath = "/home/jenkins/agent" },
+        { sourceVolume = "tmp", containerPath = "/tmp" },
+      ]
+    },
+    {
+      name                   = "jenkins-agent"
+      image                  = var.image
+      essential              = true
+      user                   = "1000"
+      readonlyRootFilesystem = true
+      dependsOn              = [{ containerName = "volumes", condition = "SUCCESS" }]
+      stopTimeout            = 120 # Fargate's most; a spot task gets SIGTERM two minutes ahead
+      environment = [
+        { name = "JENKINS_AGENT_WORKDIR", value = "/home/jenkins/agent" },
+        { name = "JENKINS_WEB_SOCKET", value = "true" },
+        { name = "JENKINS_AGENT_HTTP", value = "127.0.0.1:8099" },
+        { name = "REMOTING_OPTS", value = "-drainTimeout 105s" },
+      ]
+      healthCheck = {
+        command     = ["CMD", "/usr/local/bin/jenkins-agent", "health"]
+        interval    = 30
+        timeout     = 5
+        retries     = 3
+        startPeriod = 10
       }
-    }
-  }])
+      mountPoints = [
+        { sourceVolume = "agent", containerPath = "/home/jenkins/agent" },
+        { sourceVolume = "tmp", containerPath = "/tmp" },
+      ]
+      linuxParameters = {
+        initProcessEnabled = false # the agent reaps, and has to be told of SIGTERM
+      }
+      logConfiguration = {
+        logDriver = "awslogs"
+        options = {
+          "awslogs-group"         = aws_cloudwatch_log_group.agents.name
+          "awslogs-region"        = var.region
+          "awslogs-stream-prefix" = "fargate"
+        }
+      }
+    },
+  ])
 }
 
 # For the role of the controller: what the plugin asks of ECS.

@@ -30,14 +30,13 @@ func tool(t *testing.T, name, pkg string) string {
 func TestTaskDefinition(t *testing.T) {
 	var in ecs.RegisterTaskDefinitionInput
 	strict(t, read(t, "fargate/task-definition.json"), &in)
-	require.Len(t, in.ContainerDefinitions, 1)
 	var volumes []string
 	for _, v := range in.Volumes {
 		volumes = append(volumes, *v.Name)
 	}
-	checkContainer(t, in.ContainerDefinitions[0], volumes)
-	require.Contains(t, in.ContainerDefinitions[0].Command, "-webSocket")
-	for _, a := range in.ContainerDefinitions[0].Command {
+	agent := checkContainers(t, in.ContainerDefinitions, volumes)
+	require.Contains(t, agent.Command, "-webSocket")
+	for _, a := range agent.Command {
 		require.NotEqual(t, "-secret", a, "the secret comes by secrets, never as an argument")
 	}
 	// What Fargate offers for half a vCPU.
@@ -47,9 +46,17 @@ func TestTaskDefinition(t *testing.T) {
 	require.Equal(t, ecstypes.NetworkModeAwsvpc, in.NetworkMode)
 }
 
-// checkContainer holds a container against Fargate's limits and the agent's
-// needs.
-func checkContainer(t *testing.T, c ecstypes.ContainerDefinition, volumes []string) {
+// checkContainers holds containers against Fargate's limits and the agent's
+// needs, and returns that of the agent. The one before it gives the volumes to
+// the agent's user: Fargate makes them for root.
+func checkContainers(t *testing.T, all []ecstypes.ContainerDefinition, volumes []string) ecstypes.ContainerDefinition {
+	require.Len(t, all, 2)
+	first, c := all[0], all[1]
+	require.Equal(t, "volumes", *first.Name)
+	require.False(t, *first.Essential)
+	require.Equal(t, c.MountPoints, first.MountPoints)
+	require.Equal(t, *c.Image, *first.Image, "one image to pull")
+	require.Equal(t, []ecstypes.ContainerDependency{{ContainerName: first.Name, Condition: ecstypes.ContainerConditionSuccess}}, c.DependsOn)
 	require.Equal(t, "jenkins-agent", *c.Name)
 	require.EqualValues(t, 120, *c.StopTimeout, "Fargate's most, and the time of a spot notice")
 	require.True(t, *c.ReadonlyRootFilesystem)
@@ -68,6 +75,7 @@ func checkContainer(t *testing.T, c ecstypes.ContainerDefinition, volumes []stri
 		drain += " " + *e.Value
 	}
 	require.Contains(t, drain, "-drainTimeout 105s", "15 s are for the goodbye")
+	return c
 }
 
 // TestECSCloud looks at the names that the plugin's setters and constructors

@@ -222,18 +222,35 @@ func checkTaskDefinitions(t *testing.T, body *hclsyntax.Body, in *hcl.EvalContex
 				volumes = append(volumes, name.AsString())
 			}
 		}
-		require.Len(t, defs, 1)
-		checkContainer(t, defs[0], volumes)
-		require.Empty(t, defs[0].Command, "the plugin brings it")
+		agent := checkContainers(t, defs, volumes)
+		require.Empty(t, agent.Command, "the plugin brings it")
 
 		var whole ecs.RegisterTaskDefinitionInput
 		strict(t, read(t, "fargate/task-definition.json"), &whole)
-		same := whole.ContainerDefinitions[0]
-		require.Equal(t, same.HealthCheck, defs[0].HealthCheck)
-		require.Equal(t, same.MountPoints, defs[0].MountPoints)
-		require.Equal(t, same.LinuxParameters, defs[0].LinuxParameters)
-		require.Equal(t, same.StopTimeout, defs[0].StopTimeout)
+		same := whole.ContainerDefinitions[1]
+		require.Equal(t, same.HealthCheck, agent.HealthCheck)
+		require.Equal(t, same.MountPoints, agent.MountPoints)
+		require.Equal(t, same.LinuxParameters, agent.LinuxParameters)
+		require.Equal(t, same.StopTimeout, agent.StopTimeout)
+		require.Equal(t, whole.ContainerDefinitions[0].EntryPoint, defs[0].EntryPoint)
+		require.Equal(t, whole.ContainerDefinitions[0].Command, defs[0].Command)
 	}
+}
+
+// terraformContainers are the containers of fargate/main.tf.
+func terraformContainers(t *testing.T) (defs []ecstypes.ContainerDefinition) {
+	file, diags := hclsyntax.ParseConfig(read(t, "fargate/main.tf"), "main.tf", hcl.InitialPos)
+	require.False(t, diags.HasErrors(), diags.Error())
+	body := file.Body.(*hclsyntax.Body)
+	in := scope(t, body)
+	for _, b := range body.Blocks {
+		if b.Type == "resource" && b.Labels[0] == "aws_ecs_task_definition" {
+			v, diags := b.Body.Attributes["container_definitions"].Expr.Value(in)
+			require.False(t, diags.HasErrors(), diags.Error())
+			strict(t, []byte(v.AsString()), &defs)
+		}
+	}
+	return defs
 }
 
 func strict(t *testing.T, b []byte, to any) {
