@@ -125,3 +125,12 @@ func anchors(text string) (ids []string) {
 	}
 	return ids
 }
+
+func TestMetricsAreDocumented(t *testing.T) {
+	page, err := os.ReadFile(root + "/docs/monitoring.md")
+	require.NoError(t, err)
+	for line := range strings.Lines(string(read(t, "monitoring/metrics.txt"))) {
+		name, _, _ := strings.Cut(line, " ")
+		require.Contains(t, string(page), "`"+name, "docs/monitoring.md")
+	}
+}
