@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/urfave/cli/v2"
 
@@ -113,7 +114,7 @@ func (d *doctor) withoutSecrets(s string) string {
 // oneLine makes text of strangers fit for a terminal.
 func oneLine(s string) string {
 	s = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r == 0x9b {
+		if !unicode.IsPrint(r) {
 			return ' '
 		}
 		return r
@@ -245,7 +246,11 @@ func (d *doctor) network(ctx context.Context) {
 	}
 	port := d.port(ctx, ways)
 	if d.complete && (d.wantConnect || d.idle > 0 && d.o.webSocket) {
-		d.connect(ctx)
+		front := ""
+		if len(ways) > 0 {
+			front = ways[0].front
+		}
+		d.connect(ctx, front)
 	}
 	if d.idle <= 0 {
 		return

@@ -12,8 +12,8 @@ import (
 )
 
 // connect does what the agent would, up to the point where the controller
-// begins to ask, and closes.
-func (d *doctor) connect(ctx context.Context) {
+// begins to ask, and closes. front is who answers for Jenkins, "" for itself.
+func (d *doctor) connect(ctx context.Context, front string) {
 	if !d.secretFromAWS(ctx) {
 		return
 	}
@@ -28,7 +28,7 @@ func (d *doctor) connect(ctx context.Context) {
 	begin := time.Now()
 	conn, err := dial(ctx)
 	if err != nil {
-		d.refused(err)
+		d.refused(err, front)
 		return
 	}
 	d.ok("connect", "%s as %s in %s: name and secret are right", conn.Protocol(), d.o.name, since(begin))
@@ -38,7 +38,7 @@ func (d *doctor) connect(ctx context.Context) {
 	_ = conn.Close()
 }
 
-func (d *doctor) refused(err error) {
+func (d *doctor) refused(err error, by string) {
 	text := strings.TrimPrefix(err.Error(), "transport: ")
 	var refused *transport.RefusedError
 	if !errors.As(err, &refused) {
@@ -54,6 +54,11 @@ func (d *doctor) refused(err error) {
 		return
 	}
 	remedy := refused.Advice
+	if strings.Contains(refused.Reason, saysNoUpgrade) {
+		f := frontNamed(by)
+		d.fail("connect", f.webSocket, "%s drops the header Upgrade: Jenkins gets a plain request", f.name)
+		return
+	}
 	if remedy == "" {
 		remedy = "compare with the page of the node in Jenkins, and look at the controller's log"
 	}

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"context"
 	"net/http"
 	"testing"
 
 	"github.com/gorilla/websocket"
 	"github.com/stretchr/testify/require"
+
+	"github.com/footman-ci/footman/remoting/transport"
 )
 
 func TestFrontsAreKnown(t *testing.T) {
@@ -93,6 +96,7 @@ func TestDoctorOnTheUpgrade(t *testing.T) {
 	}{
 		"passes":         {nil, wants{"websocket", levelOK, "upgrades pass", ""}},
 		"nginx drops it": {plain, wants{"websocket", levelFail, "nginx drops the header Upgrade", "proxy_set_header Upgrade"}},
+		"another Host":   {only("/cli/ws", 403, "", "X-CLI-Error", "Unexpected request origin (check your reverse proxy settings)"), wants{"websocket", levelWarn, "another host", "proxy_set_header Host"}},
 		"no CLI":         {only("/cli/ws", 404, ""), wants{"websocket", levelOK, "--connect will tell", ""}},
 		"ALB, HTTP/2":    {ws(464, "", "Server", "awselb/2.0"), wants{"websocket", levelFail, "(464) of AWS ALB", "HTTP1"}},
 		"nginx says 400": {ws(400, "<title>400 Bad Request</title><center>nginx</center>"), wants{"websocket", levelFail, "of nginx: 400 Bad Request", "proxy_http_version 1.1"}},
@@ -115,6 +119,11 @@ func TestDoctorOnTheUpgrade(t *testing.T) {
 			c.check_(t, visit(t, d, d.network))
 		})
 	}
+	t.Run("seen when connecting", func(t *testing.T) {
+		d := &doctor{}
+		err := &transport.RefusedError{Status: 400, Reason: "the controller refused the WebSocket: 400 Bad Request: only WS connections accepted here"}
+		wants{"connect", levelFail, "nginx drops the header Upgrade", "proxy_set_header Upgrade"}.check_(t, visit(t, d, func(context.Context) { d.refused(err, "nginx") }))
+	})
 	t.Run("only one of two ways", func(t *testing.T) {
 		d := &doctor{o: options{urls: []string{serve(t, fakeJenkins(ws(404, "", "Server", "Jetty")))}}}
 		wants{"websocket", levelWarn, "404", "TCP"}.check_(t, visit(t, d, d.network))

@@ -303,7 +303,7 @@ func TestDoctorOnThePort(t *testing.T) {
 	t.Run("already connected", func(t *testing.T) {
 		d := &doctor{o: whole, idle: time.Second}
 		d.o.webSocket = true
-		all := visit(t, d, func(context.Context) { d.refused(alreadyConnected) })
+		all := visit(t, d, func(context.Context) { d.refused(alreadyConnected, "") })
 		wants{"connect", levelWarn, "name and secret are right", "agent of this machine"}.check_(t, all)
 		wants{"idle", levelWarn, "no connection to hold", "another node"}.check_(t, all)
 	})

@@ -75,6 +75,8 @@ func (d *doctor) upgrade(ctx context.Context, w *way) {
 	case strings.Contains(a.body, saysNoUpgrade):
 		f := frontNamed(w.front)
 		say("websocket", f.webSocket, "%s drops the header Upgrade: Jenkins gets a plain request", f.name)
+	case strings.Contains(a.header.Get("X-CLI-Error"), "origin"):
+		d.warn("websocket", "pass Host and X-Forwarded-Proto on (nginx: proxy_set_header Host $http_host), as Jenkins wants it anyhow", "/wsagents/ reaches Jenkins%s, but Jenkins sees another host or scheme than agents ask for; whether upgrades pass, --connect will tell", through(w))
 	default:
 		d.ok("websocket", "/wsagents/ reaches Jenkins%s; whether upgrades pass, --connect will tell", through(w))
 	}
