@@ -64,6 +64,7 @@ pivot_root . old
 umount -l old
 rmdir old
 cd /
+mount --make-rshared / # as container managers do; credentials of units need it
 exec env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin container=box \
 	/lib/systemd/systemd --system --unit=box.target --log-target=journal --log-level=info --show-status=no
 `
@@ -166,8 +167,6 @@ func removeGroups(t *testing.T, dir string) {
 	}, 20*time.Second, 50*time.Millisecond)
 }
 
-const images = "../../../images/ec2"
-
 // insideVariable says which part of TestInside is wanted.
 const insideVariable = "EC2_BOX"
 
@@ -181,10 +180,10 @@ func TestInstance(t *testing.T) {
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	out, err := build.CombinedOutput()
 	require.NoError(t, err, string(out))
-	for _, f := range []string{"user-data.sh", "cloud-init.yaml", "jenkins-agent.service"} {
-		b, err := os.ReadFile(filepath.Join(images, f))
+	for _, f := range []string{"images/ec2/user-data.sh", "images/ec2/cloud-init.yaml", "images/ec2/jenkins-agent.service", "docs/ec2.md"} {
+		b, err := os.ReadFile(filepath.Join("../../..", f))
 		require.NoError(t, err)
-		require.NoError(t, os.WriteFile(filepath.Join(share, f), b, 0o644))
+		require.NoError(t, os.WriteFile(filepath.Join(share, filepath.Base(f)), b, 0o644))
 	}
 	self, err := os.Executable()
 	require.NoError(t, err)

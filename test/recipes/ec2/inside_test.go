@@ -138,6 +138,7 @@ func TestInside(t *testing.T) {
 	builds(t, n)
 	restarts(t, n)
 	takenBack(t, aws, n)
+	fromCredential(t, n)
 	refusal(t)
 }
 
@@ -272,6 +273,33 @@ func takenBack(t *testing.T, aws *cloud, n *controller.Node) {
 	require.Equal(t, "0", show(t, "ExecMainStatus"))
 	require.Contains(t, []string{"0", before}, show(t, "NRestarts"))
 	aws.setNotice("")
+}
+
+// fromCredential: a secret that only root can read, as docs/ec2.md has it.
+func fromCredential(t *testing.T, n *controller.Node) {
+	const dir, env = "/etc/systemd/system/" + unit + ".d", "/etc/jenkins-agent/env"
+	page := readFile(t, "/box/ec2.md")
+	_, ini, ok := strings.Cut(page, "```ini\n")
+	require.True(t, ok)
+	ini, _, _ = strings.Cut(ini, "```")
+	_, setting, _ := strings.Cut(ini, "and ")
+	setting, _, _ = strings.Cut(setting, " in the env file")
+	require.Equal(t, "JENKINS_SECRET=@/run/credentials/jenkins-agent.service/secret", setting)
+	before := readFile(t, env)
+	put := func(path, text string) { require.NoError(t, os.WriteFile(path, []byte(text), 0o600)) }
+	put("/etc/jenkins-agent/secret", n.Secret()+"\n")
+	require.NoError(t, os.WriteFile(dir+"/credential.conf", []byte(ini), 0o644))
+	put(env, before+setting+"\n")
+	_ = exec.Command("systemctl", "reset-failed", unit).Run()
+	runs(t, "systemctl", "daemon-reload")
+	connections := n.Info().Connections
+	runs(t, "systemctl", "start", unit)
+	require.Greater(t, n.Info().Connections, connections)
+	runs(t, "systemctl", "stop", unit)
+	require.Equal(t, "inactive", show(t, "ActiveState"))
+	require.NoError(t, os.Remove(dir+"/credential.conf"))
+	put(env, before)
+	runs(t, "systemctl", "daemon-reload")
 }
 
 // refusal: a node that Jenkins does not let in ends with code 3, and stays so.
