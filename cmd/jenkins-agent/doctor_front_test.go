@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"io"
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/gorilla/websocket"
@@ -78,6 +80,19 @@ func TestDoctorOnTheUpgrade(t *testing.T) {
 		}
 		return true
 	}
+	endless := func(w http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Path != "/wsagents/" {
+			return false
+		}
+		c, _, err := w.(http.Hijacker).Hijack()
+		if err == nil {
+			_, err = io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\n")
+		}
+		for err == nil {
+			_, err = io.WriteString(c, "X-Filler: "+strings.Repeat("x", 1000)+"\r\n")
+		}
+		return true
+	}
 	stranger := func(w http.ResponseWriter, r *http.Request) bool {
 		if r.URL.Path != "/wsagents/" {
 			return false
@@ -112,24 +127,46 @@ func TestDoctorOnTheUpgrade(t *testing.T) {
 		"426":            {ws(426, ""), wants{"websocket", levelFail, "Upgrade Required (426)", "HTTP/1.1"}},
 		"old Jenkins":    {ws(404, "", "Server", "Jetty(9.4)"), wants{"websocket", levelFail, "404", "connect by TCP"}},
 		"cut":            {hang, wants{"websocket", levelFail, "cut", "does not know WebSockets"}},
+		"endless":        {endless, wants{"websocket", levelFail, "more than 262144 bytes", "WebSockets"}},
 		"a stranger":     {stranger, wants{"websocket", levelFail, "not Jenkins", "root of Jenkins"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := &doctor{o: options{urls: []string{serve(t, fakeJenkins(c.over))}, webSocket: true}}
-			c.check_(t, visit(t, d, d.network))
+			c.verify(t, visit(t, d, d.network))
 		})
 	}
 	t.Run("seen when connecting", func(t *testing.T) {
 		d := &doctor{}
 		err := &transport.RefusedError{Status: 400, Reason: "the controller refused the WebSocket: 400 Bad Request: only WS connections accepted here"}
-		wants{"connect", levelFail, "nginx drops the header Upgrade", "proxy_set_header Upgrade"}.check_(t, visit(t, d, func(context.Context) { d.refused(err, "nginx") }))
+		wants{"connect", levelFail, "nginx drops the header Upgrade", "proxy_set_header Upgrade"}.verify(t, visit(t, d, func(context.Context) { d.refused(err, "nginx") }))
 	})
 	t.Run("only one of two ways", func(t *testing.T) {
 		d := &doctor{o: options{urls: []string{serve(t, fakeJenkins(ws(404, "", "Server", "Jetty")))}}}
-		wants{"websocket", levelWarn, "404", "TCP"}.check_(t, visit(t, d, d.network))
+		wants{"websocket", levelWarn, "404", "TCP"}.verify(t, visit(t, d, d.network))
 	})
 	t.Run("too old for it", func(t *testing.T) {
 		d := &doctor{o: options{webSocket: true, urls: []string{serve(t, fakeJenkins(only("/login", 200, "", "X-Jenkins", "2.204.1")))}}}
-		wants{"jenkins", levelFail, "2.204.1", "TCP"}.check_(t, visit(t, d, d.network))
+		wants{"jenkins", levelFail, "2.204.1", "TCP"}.verify(t, visit(t, d, d.network))
+	})
+}
+
+// Whatever answers, the doctor says something that fits on a line.
+func FuzzAnswer(f *testing.F) {
+	f.Add(302, "Location", "https://accounts.google.com/x?y", "")
+	f.Add(400, "Server", "nginx", "<title>400 Bad Request</title>")
+	f.Add(200, "Set-Cookie", "_oauth2_proxy=1", "<input type=\"password\">")
+	f.Fuzz(func(t *testing.T, status int, name, value, body string) {
+		a := &answer{status, http.Header{http.CanonicalHeaderKey(name): {value}}, body}
+		d := &doctor{o: options{webSocket: true, urls: []string{"http://ci/"}}}
+		w := d.wayTo("http://ci/")
+		if text, remedy := d.insteadOf101(w, a); text != "" {
+			d.fail("websocket", remedy, "%s", text)
+		}
+		d.notJenkins(w, a)
+		for _, f := range d.findings {
+			require.NotEmpty(t, f.Text)
+			require.NotContains(t, f.Text, "\n")
+			require.True(t, f.Level == levelOK || f.Remedy != "", "%+v", f)
+		}
 	})
 }

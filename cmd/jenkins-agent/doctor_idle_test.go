@@ -161,7 +161,7 @@ func TestDoctorJudgesAWebSocket(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := &doctor{o: c.o, idle: c.idle}
-			c.check_(t, visit(t, d, func(context.Context) { d.judgeWebSocket(c.h, "AWS ALB") }))
+			c.verify(t, visit(t, d, func(context.Context) { d.judgeWebSocket(c.h, "AWS ALB") }))
 		})
 	}
 }
@@ -224,24 +224,30 @@ func TestDoctorHoldsATCPConnection(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := &doctor{o: c.o, idle: 400 * time.Second}
-			c.check_(t, visit(t, d, func(context.Context) { d.judgePort(c.h, &way{addr: "j:50000"}) }))
+			c.verify(t, visit(t, d, func(context.Context) { d.judgePort(c.h, &way{addr: "j:50000"}) }))
 		})
 	}
 }
 
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
+
 // A doctor that is told to stop does so at once, and says so.
 func TestDoctorStopsWaiting(t *testing.T) {
-	var said lines
-	d := &doctor{times: hurried, idle: time.Hour, progress: &said, o: options{name: "n", secret: "s"}, cookie: "ab"}
+	var stop context.CancelFunc
+	d := &doctor{times: hurried, idle: time.Hour, o: options{name: "n", secret: "s"}, cookie: "ab"}
+	d.progress = writerFunc(func(p []byte) (int, error) { stop(); return len(p), nil }) // it waits
 	w := &way{addr: listener(t), times: hurried}
 	for _, look := range []func(context.Context){
 		func(ctx context.Context) { d.idlePort(ctx, w) },
 		func(ctx context.Context) { d.idleWebSocket(ctx, d.wayTo("http://"+pinging(t, 10*time.Millisecond))) },
 	} {
-		ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		stop = cancel
 		look(ctx)
 		cancel()
-		wants{"idle", levelWarn, "stopped after", "to its end"}.check_(t, d.findings)
+		wants{"idle", levelWarn, "stopped after", "to its end"}.verify(t, d.findings)
 		d.findings = nil
 	}
 }
@@ -255,8 +261,8 @@ func TestDoctorOnThePort(t *testing.T) {
 
 	d := &doctor{complete: true, wantConnect: true, idle: 200 * time.Millisecond, o: whole}
 	all := visit(t, d, d.network)
-	wants{"port", levelOK, "identity SHA256:", ""}.check_(t, all)
-	wants{"connect", levelOK, "JNLP4-connect as n1", ""}.check_(t, all)
+	wants{"port", levelOK, "identity SHA256:", ""}.verify(t, all)
+	wants{"connect", levelOK, "JNLP4-connect as n1", ""}.verify(t, all)
 	require.NotEmpty(t, worst(all, "idle").Level)
 
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
@@ -289,22 +295,24 @@ func TestDoctorOnThePort(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			times := hurried
-			times.step = 500 * time.Millisecond
+			if name == "silent" {
+				times.step = 200 * time.Millisecond
+			}
 			d := &doctor{complete: true, times: times, o: options{direct: c.addr, instanceIdentity: c.identity}}
-			c.check_(t, visit(t, d, d.network))
+			c.verify(t, visit(t, d, d.network))
 		})
 	}
 	t.Run("tunnel", func(t *testing.T) {
 		o := whole
 		o.tunnel = freePort(t)
 		d := &doctor{complete: true, o: o}
-		wants{"port", levelFail, o.tunnel + " can't be reached", "-tunnel"}.check_(t, visit(t, d, d.network))
+		wants{"port", levelFail, o.tunnel + " can't be reached", "-tunnel"}.verify(t, visit(t, d, d.network))
 	})
 	t.Run("already connected", func(t *testing.T) {
 		d := &doctor{o: whole, idle: time.Second}
 		d.o.webSocket = true
 		all := visit(t, d, func(context.Context) { d.refused(alreadyConnected, "") })
-		wants{"connect", levelWarn, "name and secret are right", "agent of this machine"}.check_(t, all)
-		wants{"idle", levelWarn, "no connection to hold", "another node"}.check_(t, all)
+		wants{"connect", levelWarn, "name and secret are right", "agent of this machine"}.verify(t, all)
+		wants{"idle", levelWarn, "no connection to hold", "another node"}.verify(t, all)
 	})
 }

@@ -47,11 +47,12 @@ func (d *doctor) get(ctx context.Context, w *way, page string, header http.Heade
 	if err := req.Write(conn); err != nil {
 		return nil, err
 	}
-	br := bufio.NewReader(io.LimitReader(conn, maxResponse))
+	capped := &cappedConn{Conn: conn, left: maxResponse}
+	br := bufio.NewReader(capped)
 	for {
 		resp, err := http.ReadResponse(br, req)
 		if err != nil {
-			return nil, err
+			return nil, capped.why(err)
 		}
 		if resp.StatusCode/100 == 1 && resp.StatusCode != http.StatusSwitchingProtocols {
 			continue // early hints
@@ -135,6 +136,9 @@ func (d *doctor) notJenkins(w *way, a *answer) bool {
 		} else {
 			d.fail("jenkins", "give the root that it points to as -url", "/login answers %d and points to %q", code, destination(a))
 		}
+	case code == http.StatusOK && a.header.Get("X-Hudson") != "":
+		d.warn("jenkins", "it knows neither WebSocket nor JNLP4-connect: start this agent by a command or by SSH there", "this is Hudson %s, older than any Jenkins", a.header.Get("X-Hudson"))
+		return true
 	case code == http.StatusOK:
 		d.warn("jenkins", "is -url the root of Jenkins, with its path? does something drop the header X-Jenkins?", "/login answers%s, but does not say that it is Jenkins", by)
 		return true

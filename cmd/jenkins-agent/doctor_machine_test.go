@@ -59,7 +59,7 @@ func TestDoctorOnDirectories(t *testing.T) {
 			if f := worst(all, "workdir"); c.level == levelOK && f.Level != levelOK && strings.Contains(f.Text, "MB free") {
 				t.Skip("LOUD: this machine is short of space: " + f.Text)
 			}
-			c.check_(t, all)
+			c.verify(t, all)
 		})
 	}
 	left, err := filepath.Glob(filepath.Join(dir, "*", ".jenkins-agent-doctor-*"))
@@ -72,7 +72,7 @@ func TestDoctorOnDirectories(t *testing.T) {
 		}
 		require.NoError(t, os.Chmod(filepath.Join(agents, "remoting", "logs"), 0o555))
 		d := &doctor{o: options{workDir: agents, internalDir: "remoting"}}
-		wants{"workdir", levelFail, "logs", "chown"}.check_(t, visit(t, d, func(context.Context) { d.workDir() }))
+		wants{"workdir", levelFail, "logs", "chown"}.verify(t, visit(t, d, func(context.Context) { d.workDir() }))
 	})
 }
 
@@ -81,11 +81,11 @@ func TestDoctorOnTheUser(t *testing.T) {
 		d := &doctor{}
 		return visit(t, d, func(context.Context) { f(d) })
 	}
-	wants{"user", levelOK, "uid " + strconv.Itoa(os.Getuid()), ""}.check_(t, look(func(d *doctor) { d.user(true) }))
-	wants{"user", levelWarn, "/etc/passwd", "1000"}.check_(t, look(func(d *doctor) { d.user(false) }))
-	wants{"home", levelWarn, "not set", "HOME"}.check_(t, look(func(d *doctor) { d.home("") }))
-	wants{"home", levelWarn, "can't be written", "HOME"}.check_(t, look(func(d *doctor) { d.home("/proc/self") }))
-	wants{"home", levelOK, "can be written", ""}.check_(t, look(func(d *doctor) { d.home(t.TempDir()) }))
+	wants{"user", levelOK, "uid " + strconv.Itoa(os.Getuid()), ""}.verify(t, look(func(d *doctor) { d.user(true) }))
+	wants{"user", levelWarn, "/etc/passwd", "1000"}.verify(t, look(func(d *doctor) { d.user(false) }))
+	wants{"home", levelWarn, "not set", "HOME"}.verify(t, look(func(d *doctor) { d.home("") }))
+	wants{"home", levelWarn, "can't be written", "HOME"}.verify(t, look(func(d *doctor) { d.home("/proc/self") }))
+	wants{"home", levelOK, "can be written", ""}.verify(t, look(func(d *doctor) { d.home(t.TempDir()) }))
 }
 
 func TestDoctorOnTools(t *testing.T) {
@@ -100,14 +100,14 @@ func TestDoctorOnTools(t *testing.T) {
 		d := &doctor{}
 		return visit(t, d, func(context.Context) { d.tools() })
 	}
-	wants{"shell", levelWarn, "no sh on PATH", "jenkins-shell"}.check_(t, look())
-	wants{"tools", levelWarn, "git, ssh, tar", "footman/agent"}.check_(t, look())
+	wants{"shell", levelWarn, "no sh on PATH", "jenkins-shell"}.verify(t, look())
+	wants{"tools", levelWarn, "git, ssh, tar", "footman/agent"}.verify(t, look())
 	put("sh", "cp", "mv", "touch", "sleep", "cat", "ps", "git", "tar")
-	wants{"shell", levelWarn, "nohup", "busybox"}.check_(t, look())
-	wants{"tools", levelWarn, "ssh", "footman/agent"}.check_(t, look())
+	wants{"shell", levelWarn, "nohup", "busybox"}.verify(t, look())
+	wants{"tools", levelWarn, "ssh", "footman/agent"}.verify(t, look())
 	put("nohup", "ssh")
-	wants{"shell", levelOK, "", ""}.check_(t, look())
-	wants{"tools", levelOK, "", ""}.check_(t, look())
+	wants{"shell", levelOK, "", ""}.verify(t, look())
+	wants{"tools", levelOK, "", ""}.verify(t, look())
 }
 
 func TestDoctorOnMemory(t *testing.T) {
@@ -125,7 +125,7 @@ func TestDoctorOnMemory(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := &doctor{}
-			c.check_(t, visit(t, d, func(context.Context) { d.memory(c.f, c.err) }))
+			c.verify(t, visit(t, d, func(context.Context) { d.memory(c.f, c.err) }))
 		})
 	}
 }
@@ -163,7 +163,7 @@ func TestDoctorOnCPUAndProcesses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			d := &doctor{}
 			root := tree(t, c.files)
-			c.check_(t, visit(t, d, func(context.Context) {
+			c.verify(t, visit(t, d, func(context.Context) {
 				d.cpu(cgroup{root})
 				d.pids(cgroup{root})
 				d.firstProcess(root, 4711)
@@ -175,11 +175,11 @@ func TestDoctorOnCPUAndProcesses(t *testing.T) {
 		zombies["proc/"+strconv.Itoa(100+i)+"/stat"] = strconv.Itoa(100+i) + " (a) b) Z 1 1 1"
 	}
 	d := &doctor{}
-	wants{"pid1", levelWarn, strconv.Itoa(zombiesMost+1) + " processes that ended", "--init"}.check_(t, visit(t, d, func(context.Context) { d.firstProcess(tree(t, zombies), 4711) }))
+	wants{"pid1", levelWarn, strconv.Itoa(zombiesMost+1) + " processes that ended", "--init"}.verify(t, visit(t, d, func(context.Context) { d.firstProcess(tree(t, zombies), 4711) }))
 	d = &doctor{}
-	wants{"pid1", levelOK, "jenkins-agent", ""}.check_(t, visit(t, d, func(context.Context) { d.firstProcess(tree(t, nil), 1) }))
+	wants{"pid1", levelOK, "jenkins-agent", ""}.verify(t, visit(t, d, func(context.Context) { d.firstProcess(tree(t, nil), 1) }))
 	d = &doctor{}
-	wants{"files", levelWarn, "only 256", "LimitNOFILE"}.check_(t, visit(t, d, func(context.Context) { d.openFiles(256) }))
+	wants{"files", levelWarn, "only 256", "LimitNOFILE"}.verify(t, visit(t, d, func(context.Context) { d.openFiles(256) }))
 }
 
 func TestDoctorOnJava(t *testing.T) {
@@ -212,7 +212,7 @@ func TestDoctorOnJava(t *testing.T) {
 				t.Setenv("JENKINS_JAVA_BIN", "")
 			}
 			d := &doctor{o: options{companion: c.companion}, version: c.jenkins}
-			c.check_(t, visit(t, d, d.java))
+			c.verify(t, visit(t, d, d.java))
 		})
 	}
 	require.Equal(t, []int{0, 8, 11, 17, 17, 21}, []int{javaFor(""), javaFor("2.289.3"), javaFor("2.401"), javaFor("2.479.3"), javaFor("2.541.2"), javaFor("2.560")})
@@ -243,7 +243,7 @@ func TestDoctorOnAWS(t *testing.T) {
 				env[k] = v
 			}
 			d := &doctor{}
-			c.check_(t, visit(t, d, func(context.Context) { d.aws(func(k string) string { return env[k] }) }))
+			c.verify(t, visit(t, d, func(context.Context) { d.aws(func(k string) string { return env[k] }) }))
 		})
 	}
 	t.Run("profiles kept by -awsauth", func(t *testing.T) {
@@ -256,7 +256,7 @@ func TestDoctorOnAWS(t *testing.T) {
 				return map[string]string{"HOME": dir, "AWSAUTH_DIR": filepath.Join(dir, ".aws")}[k]
 			})
 		})
-		wants{"aws", levelWarn, "", ""}.check_(t, all)
+		wants{"aws", levelWarn, "", ""}.verify(t, all)
 	})
 }
 

@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/netip"
@@ -216,7 +217,7 @@ func (w *way) dial(ctx context.Context) (net.Conn, error) {
 	if err = req.Write(conn); err == nil {
 		var resp *http.Response
 		// Nobody behind the tunnel speaks first, so no byte is lost in this buffer.
-		if resp, err = http.ReadResponse(bufio.NewReader(conn), req); err == nil && resp.StatusCode != http.StatusOK {
+		if resp, err = http.ReadResponse(bufio.NewReader(io.LimitReader(conn, maxResponse)), req); err == nil && resp.StatusCode != http.StatusOK {
 			err = &refusedTunnel{w.proxy.Host, w.addr, resp.StatusCode}
 		}
 	}

@@ -59,6 +59,12 @@ func TestDoctorOnTheWayToJenkins(t *testing.T) {
 	long := time.Now().Add(time.Hour).UTC().Format(http.TimeFormat)
 	short := time.Now().Add(30 * time.Second).UTC().Format(http.TimeFormat)
 	closing := accepting(t, func(c net.Conn) { _, _ = http.ReadRequest(bufio.NewReader(c)) })
+	endless := accepting(t, func(c net.Conn) {
+		_, err := io.WriteString(c, "HTTP/1.1 200 OK\r\n")
+		for err == nil {
+			_, err = io.WriteString(c, "X-Filler: "+strings.Repeat("x", 1000)+"\r\n")
+		}
+	})
 	noise := accepting(t, func(c net.Conn) { _, _ = io.WriteString(c, "220 mail.test ESMTP\r\n"); _, _ = io.Copy(io.Discard, c) })
 	for name, c := range map[string]struct {
 		url string
@@ -84,6 +90,8 @@ func TestDoctorOnTheWayToJenkins(t *testing.T) {
 		"moved":           {answering(t, 301, "", "Location", "/ci/x?secret=1"), wants{"jenkins", levelFail, `"/ci/x"`, "-url"}},
 		"to https":        {answering(t, 301, "", "Location", "https://127.0.0.1/login"), wants{"jenkins", levelFail, "sends to https://127.0.0.1", "-url"}},
 		"old":             {answering(t, 200, "", "X-Jenkins", "2.204.1"), wants{"jenkins", levelWarn, "older than 2.289", "update"}},
+		"Hudson":          {answering(t, 200, "", "X-Hudson", "1.395"), wants{"jenkins", levelWarn, "Hudson 1.395", "by a command"}},
+		"endless":         {"http://" + endless, wants{"jenkins", levelFail, "more than 262144 bytes", "another tool"}},
 		"clock":           {answering(t, 200, "", "X-Jenkins", "2.541.2", "Date", long), wants{"clock", levelFail, "behind the controller", "NTP"}},
 		"clock a little":  {answering(t, 200, "", "X-Jenkins", "2.541.2", "Date", short), wants{"clock", levelWarn, "behind the controller", "NTP"}},
 		"closes":          {"http://" + closing, wants{"jenkins", levelFail, "no answer", "https:// rather than http://"}},
@@ -96,7 +104,7 @@ func TestDoctorOnTheWayToJenkins(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := &doctor{o: options{urls: []string{c.url}}}
-			c.check_(t, visit(t, d, d.network))
+			c.verify(t, visit(t, d, d.network))
 		})
 	}
 }
@@ -204,7 +212,7 @@ func TestDoctorOnTLS(t *testing.T) {
 			defer s.Close()
 			c.o.urls = []string{s.URL}
 			d := &doctor{o: c.o}
-			c.check_(t, visit(t, d, d.network))
+			c.verify(t, visit(t, d, d.network))
 		})
 	}
 	for name, c := range map[string]struct {
@@ -219,7 +227,7 @@ func TestDoctorOnTLS(t *testing.T) {
 			times := hurried
 			times.step = 200 * time.Millisecond
 			d := &doctor{o: options{urls: []string{"https://" + accepting(t, c.f)}}, times: times}
-			c.check_(t, visit(t, d, d.network))
+			c.verify(t, visit(t, d, d.network))
 		})
 	}
 	t.Run("SSL_CERT_FILE", func(t *testing.T) {
@@ -287,7 +295,7 @@ func TestDoctorBehindAProxy(t *testing.T) {
 			t.Setenv("no_proxy", c.no)
 			d := &doctor{o: options{urls: []string{c.url}, webSocket: true}}
 			all := visit(t, d, d.network)
-			c.check_(t, all)
+			c.verify(t, all)
 			for _, f := range all {
 				require.NotContains(t, f.Text+f.Remedy, "p4ssw0rd")
 			}

@@ -21,7 +21,7 @@ import (
 )
 
 // hurried are the waits of the tests.
-var hurried = doctorTimes{step: 2 * time.Second, answer: 300 * time.Millisecond, progress: 50 * time.Millisecond}
+var hurried = doctorTimes{step: 5 * time.Second, answer: 300 * time.Millisecond, progress: 50 * time.Millisecond}
 
 // visit lets a doctor look, and returns what it found. Whatever is not well has
 // a remedy.
@@ -54,7 +54,7 @@ func worst(all []finding, check string) finding {
 // wants is what a finding is to be.
 type wants struct{ check, level, text, remedy string }
 
-func (w wants) check_(t *testing.T, all []finding) {
+func (w wants) verify(t *testing.T, all []finding) {
 	t.Helper()
 	f := worst(all, w.check)
 	require.Equal(t, w.level, f.Level, "%s: %+v", w.check, all)
@@ -170,7 +170,7 @@ func TestDoctorLooksAtTheSecret(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := &doctor{o: options{secret: c.secret, name: c.name}}
-			c.check_(t, visit(t, d, func(context.Context) { d.secretFormat() }))
+			c.verify(t, visit(t, d, func(context.Context) { d.secretFormat() }))
 		})
 	}
 }
@@ -202,8 +202,8 @@ func TestDoctorTellsNoSecret(t *testing.T) {
 	t.Setenv("HTTPS_PROXY", "socks5://u:password3@proxy")
 	d := &doctor{o: options{urls: []string{"https://jenkins.test/", "https://u:password4@jenkins.test/"}}}
 	all := visit(t, d, d.network)
-	wants{"proxy", levelFail, "can't be used", "HTTPS_PROXY"}.check_(t, all)
-	wants{"url", levelFail, "user name", "leave it out"}.check_(t, all)
+	wants{"proxy", levelFail, "can't be used", "HTTPS_PROXY"}.verify(t, all)
+	wants{"url", levelFail, "user name", "leave it out"}.verify(t, all)
 	require.NotContains(t, fmt.Sprint(all), "password")
 }
 

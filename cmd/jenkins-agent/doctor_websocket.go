@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -26,7 +27,15 @@ const (
 // webSocketAt asks for an upgrade of a page below the root. It returns either
 // the socket or the answer that came instead of 101.
 func (w *way) webSocketAt(ctx context.Context, page string, header http.Header) (*websocket.Conn, *answer, error) {
-	dial := func(ctx context.Context, _, _ string) (net.Conn, error) { return w.dialSecure(ctx) }
+	var capped *cappedConn
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		conn, err := w.dialSecure(ctx)
+		if err != nil {
+			return nil, err
+		}
+		capped = &cappedConn{Conn: conn, left: maxResponse}
+		return capped, nil
+	}
 	target := *w.root.JoinPath(page)
 	target.Scheme = "ws" + strings.TrimPrefix(w.root.Scheme, "http")
 	h := http.Header{"User-Agent": {""}, "Origin": {w.root.Scheme + "://" + w.root.Host}}
@@ -36,14 +45,45 @@ func (w *way) webSocketAt(ctx context.Context, page string, header http.Header) 
 	dialer := websocket.Dialer{NetDialContext: dial, NetDialTLSContext: dial, HandshakeTimeout: 2 * w.times.step}
 	ws, resp, err := dialer.DialContext(ctx, target.String(), h)
 	if err == nil {
+		capped.lifted = true
 		return ws, nil, nil
 	}
 	if resp == nil || !errors.Is(err, websocket.ErrBadHandshake) {
-		return nil, nil, err
+		return nil, nil, capped.why(err)
 	}
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	return nil, &answer{resp.StatusCode, resp.Header, string(body)}, nil
 }
+
+// cappedConn lets only so many bytes of a handshake in, since headers may have
+// no end. It is lifted before anybody else reads.
+type cappedConn struct {
+	net.Conn
+	left   int
+	lifted bool
+}
+
+func (c *cappedConn) Read(p []byte) (int, error) {
+	if c.lifted {
+		return c.Conn.Read(p)
+	}
+	if c.left <= 0 {
+		return 0, errEndless
+	}
+	n, err := c.Conn.Read(p[:min(len(p), c.left)])
+	c.left -= n
+	return n, err
+}
+
+// why puts the end of the allowance in the place of what it caused.
+func (c *cappedConn) why(err error) error {
+	if c != nil && c.left <= 0 {
+		return errEndless
+	}
+	return err
+}
+
+var errEndless = fmt.Errorf("an answer of more than %d bytes", maxResponse)
 
 // upgrade tries whether WebSockets reach Jenkins, without secret and name.
 func (d *doctor) upgrade(ctx context.Context, w *way) {
