@@ -38,7 +38,7 @@ declare -A budget=([static]=20 [agent]=60)
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-go build -o "$work/canonical" ./images/canonical
+go build -o "$work/" ./images/canonical ./images/sbom
 
 build() { # build IMAGE ARCH
 	local name=$1 arch=$2 tag=$registry/$1:$2 context=images/$1 args=() format=()
@@ -114,11 +114,12 @@ for image in "$@"; do
 		arch=${platform#linux/}
 		if [ "$image" = static ]; then
 			make -s "bin/linux-$arch/jenkins-agent"
-			go run ./images/sbom "bin/linux-$arch/jenkins-agent" >"$sbom/jenkins-agent-linux-$arch.cdx.json"
+			"$work/sbom" "bin/linux-$arch/jenkins-agent" >"$sbom/jenkins-agent-linux-$arch.cdx.json"
 		fi
 		build "$image" "$arch"
 		[ "$engine" = docker ] || digest=$(canonical "$image" "$arch" "$work/$image-$arch")
 		report "$image" "$arch" "$work/$image-$arch" "$digest"
+		[ "$engine" = docker ] || "$work/sbom" "$work/$image-$arch" "$registry/$image@$digest" >"$sbom/$image-linux-$arch.cdx.json"
 		if [ -n "$twice" ]; then
 			build "$image" "$arch"
 			again=$(canonical "$image" "$arch" "$work/again")

@@ -84,6 +84,13 @@ func clean(config object) {
 			delete(labels, "io.buildah.version")
 		}
 	}
+	steps, _ := config["history"].([]any)
+	for _, s := range steps {
+		// "FROM NAME", where NAME is any of those that the base has here.
+		if step, ok := s.(object); ok {
+			delete(step, "comment")
+		}
+	}
 }
 
 func digestOf(b []byte) string {

@@ -14,7 +14,8 @@ import (
 func image(t *testing.T, container, hostname, layer string) string {
 	dir := t.TempDir()
 	config := fmt.Sprintf(`{"created":"2026-11-21T17:16:23Z","container":%q,"container_config":{"Hostname":%q},`+
-		`"config":{"Hostname":%q,"User":"1000","Healthcheck":{"Interval":30000000000},"Labels":{"a":"<b>","io.buildah.version":"1"}}}`, container, hostname, hostname)
+		`"config":{"Hostname":%q,"User":"1000","Healthcheck":{"Interval":30000000000},"Labels":{"a":"<b>","io.buildah.version":"1"}},`+
+		`"history":[{"created_by":"COPY","comment":"FROM %[1]s"}]}`, container, hostname, hostname)
 	digest := digestOf([]byte(config))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, strings.TrimPrefix(digest, "sha256:")), []byte(config), 0o644))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "manifest.json"),
@@ -41,7 +42,7 @@ func TestRewrite(t *testing.T) {
 	digest := m["config"].(object)["digest"].(string)
 	b, err := os.ReadFile(filepath.Join(two, strings.TrimPrefix(digest, "sha256:")))
 	require.NoError(t, err)
-	require.JSONEq(t, `{"created":"2026-11-21T17:16:23Z","config":{"User":"1000","Healthcheck":{"Interval":30000000000},"Labels":{"a":"<b>"}}}`, string(b))
+	require.JSONEq(t, `{"created":"2026-11-21T17:16:23Z","config":{"User":"1000","Healthcheck":{"Interval":30000000000},"Labels":{"a":"<b>"}},"history":[{"created_by":"COPY"}]}`, string(b))
 	require.Equal(t, digest, digestOf(b))
 	files, err := os.ReadDir(two)
 	require.NoError(t, err)

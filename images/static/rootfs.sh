@@ -23,6 +23,13 @@ for d in $dirs; do mkdir -p "$root/$d"; done
 find "$work/x" -name busybox -type f -exec cp {} "$root/bin/busybox" \;
 chmod 0755 "$root/bin/busybox"
 cp "$work/x/usr/share/doc/busybox-static/copyright" "$root/usr/share/doc/busybox-copyright"
+# What is in the image, where scanners look in images that have no dpkg. The
+# status is the installed one: of the package that was unpacked there is none.
+mkdir -p "$root/var/lib/dpkg/status.d"
+for deb in busybox-static ca-certificates; do
+	dpkg-query -s "$deb" | sed -n '/^\(Package\|Status\|Architecture\|Source\|Version\|Maintainer\):/p' >"$root/var/lib/dpkg/status.d/$deb"
+done
+sed -i "s/^Architecture: $here\$/Architecture: $arch/" "$root/var/lib/dpkg/status.d/busybox-static"
 # The applets of both architectures are the same: one version, one config.
 for applet in $(busybox --list); do
 	case $applet in busybox | init | reboot | poweroff | halt | su | login | getty) continue ;; esac

@@ -264,4 +264,12 @@ func TestDockerfiles(t *testing.T) {
 	_, fromSource, _ := strings.Cut(string(root), "FROM scratch AS static")
 	_, prebuilt, _ := strings.Cut(string(read(t, "static/Dockerfile")), "FROM scratch AS static")
 	require.Equal(t, fromSource, prebuilt, "the two ways to the static image must end alike")
+	require.Contains(t, string(root), "make -s bin/linux-${TARGETARCH}/jenkins-agent", "the flags of the build are in the Makefile alone")
+
+	// Kaniko replaces the root file system: what steps need is under /kaniko.
+	nohup := string(read(t, "kaniko/rootfs/kaniko/bin/nohup"))
+	require.True(t, strings.HasPrefix(nohup, "#!/kaniko/bin/sh\n"))
+	link, err := os.Readlink(filepath.Join(images, "kaniko/rootfs/bin/sh"))
+	require.NoError(t, err)
+	require.Equal(t, "/kaniko/bin/sh", link)
 }
