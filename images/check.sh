@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs built images under crun and says what it saw (images/check): the agent of
+# Runs built images under crun and says what it saw (test/images): the agent of
 # each comes online on the embedded controller as any uid, with a read-only root
 # and without capabilities, and runs a build; static within 24 MiB of memory, and
 # how long it takes to start; the builders build.
@@ -32,7 +32,7 @@ why=$(unshare --mount true 2>&1) || not_run "no mount namespace may be made here
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-go build -o "$work/check" ./images/check
+go build -o "$work/check" ./test/images
 # A namespace of our own, for the mounts of buildah; and because crun refuses
 # control groups of version 1 with some of version 2 beside them, it gets the first
 # alone.

@@ -1,4 +1,4 @@
-// Command check runs built images in containers, without an engine, and says
+// Command images runs built images in containers, without an engine, and says
 // what it saw. images/check.sh calls it.
 //
 //	buildah mount ─▶ root ─┐
@@ -62,7 +62,7 @@ func main() {
 		err = fmt.Errorf("%d checks were not run", c.left)
 	}
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "check:", err)
+		fmt.Fprintln(os.Stderr, "images:", err)
 		os.Exit(1)
 	}
 }

@@ -14,7 +14,7 @@ import (
 
 // Every image has checks, and more than its config is looked at.
 func TestChecksOfEveryImage(t *testing.T) {
-	files, err := filepath.Glob("../*/Dockerfile")
+	files, err := filepath.Glob("../../images/*/Dockerfile")
 	require.NoError(t, err)
 	require.NotEmpty(t, files)
 	for _, f := range files {
