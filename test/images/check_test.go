@@ -59,8 +59,8 @@ func TestBundle(t *testing.T) {
 	require.Empty(t, c.Process.Capabilities["effective"], "only root has them without asking")
 	require.Equal(t, "/t", c.Mounts[len(c.Mounts)-1].Destination)
 
-	c = read(spec{args: []string{"/elsewhere", "-version"}, agentPath: true, grow: true, caps: containerCaps})
-	require.Equal(t, []string{"/kaniko/jenkins-agent", "-version"}, c.Process.Args)
+	c = read(spec{args: []string{"/elsewhere", "-version"}, grow: true, caps: containerCaps})
+	require.Equal(t, []string{"/elsewhere", "-version"}, c.Process.Args)
 	require.False(t, c.Process.NoNewPrivileges)
 	require.Equal(t, containerCaps, c.Process.Capabilities["effective"])
 	require.Equal(t, []string{"A=b"}, im.config.Env, "the image's own environment is as it was")

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -187,13 +188,10 @@ func (c *checker) limit(n int64) (*memoryLimit, error) {
 const starts = 9
 
 // coldStart compares a container's start until its agent is online with that of
-// the agent alone.
+// the same file as a process of this machine.
 func (c *checker) coldStart(ctx context.Context, im *image) (string, error) {
 	if err := im.native(); err != nil {
 		return "", err
-	}
-	if _, err := os.Stat(c.agent); err != nil {
-		return "", &notRun{fmt.Sprintf("no agent to compare with: %v", err)}
 	}
 	var inside, outside []time.Duration
 	for range starts {
@@ -205,7 +203,7 @@ func (c *checker) coldStart(ctx context.Context, im *image) (string, error) {
 		if err := a.close(); err != nil {
 			return "", err
 		}
-		d, err := c.bareStart(ctx)
+		d, err := c.bareStart(ctx, filepath.Join(im.root, im.config.Entrypoint[0]))
 		if err != nil {
 			return "", err
 		}
@@ -215,7 +213,7 @@ func (c *checker) coldStart(ctx context.Context, im *image) (string, error) {
 	return fmt.Sprintf("crun to online %s, the process alone %s: %.2f times, %s more (medians of %d)", ms(in), ms(out), float64(in)/float64(out), ms(in-out), starts), nil
 }
 
-func (c *checker) bareStart(ctx context.Context) (time.Duration, error) {
+func (c *checker) bareStart(ctx context.Context, agent string) (time.Duration, error) {
 	ctl := controller.New(controller.Options{MonitorDelay: -1})
 	if err := ctl.Start(); err != nil {
 		return 0, err
@@ -226,7 +224,7 @@ func (c *checker) bareStart(ctx context.Context) (time.Duration, error) {
 		return 0, err
 	}
 	n := ctl.Node("agent-1", dir)
-	p, err := agentproc.Start(agentproc.Options{Command: []string{c.agent}, URL: ctl.URL(), Name: n.Name(), Secret: n.Secret(), WorkDir: dir})
+	p, err := agentproc.Start(agentproc.Options{Command: []string{agent}, URL: ctl.URL(), Name: n.Name(), Secret: n.Secret(), WorkDir: dir})
 	if err != nil {
 		return 0, err
 	}

@@ -15,12 +15,11 @@ import (
 
 // spec says how to run a container of an image.
 type spec struct {
-	args      []string // default: the image's entrypoint
-	agentPath bool     // args begin with the agent wherever the image has it
-	uid, gid  int
-	groups    []int
-	readOnly  bool
-	caps      []string
+	args     []string // default: the image's entrypoint
+	uid, gid int
+	groups   []int
+	readOnly bool
+	caps     []string
 	// privileges may grow, as newuidmap's do: no_new_privs is off.
 	grow    bool
 	env     []string
@@ -50,11 +49,8 @@ type object = map[string]any
 // is this machine's, since the controller is on loopback.
 func bundle(dir, root, cgroup string, im *image, s spec) error {
 	args := s.args
-	switch {
-	case args == nil:
+	if args == nil {
 		args = im.config.Entrypoint
-	case s.agentPath:
-		args = append([]string{im.config.Entrypoint[0]}, args[1:]...)
 	}
 	type m = object
 	mounts := []m{

@@ -20,6 +20,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"time"
 )
@@ -28,7 +29,6 @@ import (
 type checker struct {
 	out      io.Writer
 	registry string // prefix of the images' names
-	agent    string // the same agent as a program of this machine, for comparison
 	jar      string // the official agent, "" if there is none
 	classes  string // class path that the official agent needs of its controller
 	work     string // directory for bundles and volumes, gone at the end
@@ -46,11 +46,14 @@ func (e *notRun) Error() string { return "NOT RUN: " + e.reason }
 func main() {
 	c := &checker{out: os.Stdout}
 	flag.StringVar(&c.registry, "registry", "localhost/footman", "`prefix` of the images' names")
-	flag.StringVar(&c.agent, "agent", "bin/linux-amd64/jenkins-agent", "`path` of the agent as a program, to compare the container's start with")
 	flag.StringVar(&c.jar, "jar", os.Getenv("AGENT_JAR"), "the official `agent.jar` to compare with (AGENT_JAR)")
 	flag.StringVar(&c.classes, "classes", os.Getenv("AGENT_CLASSES"), "class `path` of Jenkins for the official agent (AGENT_CLASSES)")
 	must := flag.Bool("must", false, "what can't be run here fails")
+	probe := flag.Bool("probe", false, "end at once")
 	flag.Parse()
+	if *probe {
+		return
+	}
 	images := flag.Args()
 	if len(images) == 0 {
 		images = []string{"static", "agent"}
@@ -75,19 +78,16 @@ func (c *checker) run(ctx context.Context, images []string) (err error) {
 	if err := os.Chmod(c.work, 0o755); err != nil { // any uid goes through it
 		return err
 	}
+	if err := c.probe(ctx); err != nil {
+		c.left++
+		fmt.Fprintf(c.out, "NOT RUN: all checks of %s: %v\n", strings.Join(images, ", "), err)
+		return nil
+	}
 	var failed []string
 	for _, name := range images {
 		im, err := openImage(ctx, c.registry+"/"+name)
 		if err != nil {
 			return err
-		}
-		if c.crun == nil {
-			if err := c.probe(ctx, im); err != nil {
-				im.close()
-				c.left++
-				fmt.Fprintf(c.out, "NOT RUN: all checks of %s: %v\n", strings.Join(images, ", "), err)
-				return nil
-			}
 		}
 		for _, k := range checksOf(name) {
 			start := time.Now()
@@ -112,16 +112,33 @@ func (c *checker) run(ctx context.Context, images []string) (err error) {
 	return nil
 }
 
-// probe finds out how crun works here: with control groups, without, or not.
-func (c *checker) probe(ctx context.Context, im *image) error {
+// probe finds out how crun works here: with control groups, without, or not. What
+// it runs is this program, so that a broken image is not taken for a machine that
+// can't run containers.
+func (c *checker) probe(ctx context.Context) error {
 	if _, err := exec.LookPath("crun"); err != nil {
 		return errors.New("there is no crun")
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	program, err := os.ReadFile(self)
+	if err != nil {
+		return err
+	}
+	root := filepath.Join(c.work, "probe")
+	if err := os.Mkdir(root, 0o755); err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(root, "probe"), program, 0o755); err != nil {
+		return err
 	}
 	var first error
 	for _, manager := range []string{"cgroupfs", "disabled"} {
 		c.crun = []string{"crun", "--cgroup-manager=" + manager}
 		var log strings.Builder
-		k, err := c.start(ctx, im, spec{args: []string{"/usr/local/bin/jenkins-agent", "-version"}, agentPath: true, log: &log})
+		k, err := c.start(ctx, &image{root: root}, spec{args: []string{"/probe", "-probe"}, log: &log})
 		if err == nil {
 			err = k.wait()
 		}
