@@ -41,6 +41,7 @@ var families = map[string]string{
 	"org.jenkinsci.plugins.durabletask.":        "sh and other scripts",
 	"org.jenkinsci.plugins.gitclient.":          "git",
 	"org.jenkinsci.plugins.pipeline.utility.":   "utility steps",
+	"org.jenkinsci.plugins.tokenmacro.":         "macros",
 	"org.jenkinsci.plugins.workflow.steps.":     "artifacts",
 	"hudson.plugins.git.":                       "git",
 	"jenkins.plugins.git.":                      "git",
