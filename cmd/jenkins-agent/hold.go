@@ -24,6 +24,7 @@ func holdCommand() *cli.Command {
 			&cli.StringFlag{Name: "name", Usage: "name of this container (FOOTMAN_CONTAINER_NAME, JENKINS_CONTAINER_NAME)"},
 			&cli.StringFlag{Name: "dir", Usage: "the volume that the containers share, as this one sees it (FOOTMAN_WORK, the parent of JENKINS_CONTAINER_WORK, the current directory)"},
 			&cli.DurationFlag{Name: "grace", Value: 10 * time.Second, Usage: "time between TERM and KILL when the container is stopped"},
+			&cli.DurationFlag{Name: "drainTimeout", Usage: "how long to wait, when the container is stopped, for the agent of the pod, which lets builds finish (default: what the agent says)"},
 			&cli.DurationFlag{Name: "poll", Value: time.Second, Usage: "how often files are looked at, beside the system's events"},
 			&cli.BoolFlag{Name: "no-events", Usage: "do without inotify"},
 			&cli.BoolFlag{Name: "check", Usage: "ask whether the hold of this container answers, for a livenessProbe"},
@@ -57,7 +58,7 @@ func runHold(c *cli.Context) error {
 		level = slog.LevelDebug
 	}
 	h := &hold.Hold{
-		Name: name, Place: place, Init: true, Grace: c.Duration("grace"), Poll: c.Duration("poll"), NoEvents: c.Bool("no-events"),
+		Name: name, Place: place, Init: true, Grace: c.Duration("grace"), Drain: c.Duration("drainTimeout"), Poll: c.Duration("poll"), NoEvents: c.Bool("no-events"),
 		Log:           slog.New(slog.NewTextHandler(c.App.ErrWriter, &slog.HandlerOptions{Level: level})),
 		ContainerWork: os.Getenv("JENKINS_CONTAINER_WORK"),
 	}
@@ -103,5 +104,6 @@ func (a *agent) containers() *container.Router {
 		a.log.Warn("steps can't run in other containers of a pod", "err", err)
 		return nil
 	}
+	r.Stay(a.o.drainTimeout)
 	return r
 }

@@ -15,11 +15,13 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/footman-ci/footman/exec"
@@ -41,6 +43,8 @@ type Router struct {
 	// Containers of a pod start in no order.
 	Wait time.Duration
 	Log  *slog.Logger
+
+	lock *os.File // for as long as the process lives
 }
 
 // New makes the router of an agent with that work directory: the volume is what
@@ -65,6 +69,23 @@ func New(workDir string, environ []string, log *slog.Logger) (*Router, error) {
 		return r, p.EnsureToken()
 	}
 	return r, nil // a machine without pods gets no directory; Start makes it
+}
+
+// Stay keeps the tools of the pod alive while this agent is: they get TERM at the
+// same time as we do, and builds may run on for drain. It looks for them for a
+// minute, as containers start in no order.
+func (r *Router) Stay(drain time.Duration) { r.stay(drain, 60) }
+
+func (r *Router) stay(drain time.Duration, tries int) {
+	lock, err := r.Place.LockAgent(drain)
+	switch {
+	case err == nil:
+		r.lock = lock
+	case !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.EWOULDBLOCK):
+		r.Log.Warn("tools in other containers will not wait for us when the pod ends", "err", err)
+	case tries > 1:
+		time.AfterFunc(time.Second, func() { r.stay(drain, tries-1) })
+	}
 }
 
 // Target is the container that spec names, "" for our own.

@@ -32,6 +32,9 @@ type Hold struct {
 	Init bool
 	// Grace is what processes get between TERM and KILL, 10 s.
 	Grace time.Duration
+	// Drain is how long a stop waits for the pod's agent, which lets builds finish;
+	// 0 is what the agent says. Without an agent of ours there is no wait.
+	Drain time.Duration
 	// Environ and Dir are what commands start from; nil and "" are our own.
 	Environ []string
 	Dir     string
@@ -142,6 +145,9 @@ func (h *Hold) Run(ctx context.Context) error {
 	wg.Go(func() { server.serve(ctx) }) // last: whoever gets an answer finds all of us
 	h.Log.Info("holding", "container", h.Name, "pid", os.Getpid(), "user", identity(), "socket", h.Place.socket(h.Name))
 	sig := h.awaitStop(ctx, signals)
+	if sig != nil {
+		h.awaitAgent(ctx, signals)
+	}
 	busy, killed := h.stop(signals)
 	server.close()
 	if sig == nil {
@@ -160,10 +166,15 @@ func (h *Hold) awaitStop(ctx context.Context, signals <-chan os.Signal) os.Signa
 			if sig == unix.SIGTERM || sig == unix.SIGINT {
 				return sig
 			}
-			for _, c := range h.running() {
-				_ = syscall.Kill(-c.pid, sig.(syscall.Signal)) // it may have just ended
-			}
+			h.forward(sig)
 		}
+	}
+}
+
+// forward passes a signal on to what runs.
+func (h *Hold) forward(sig os.Signal) {
+	for _, c := range h.running() {
+		_ = syscall.Kill(-c.pid, sig.(syscall.Signal)) // it may have just ended
 	}
 }
 

@@ -35,6 +35,7 @@ type setup struct {
 	root       string // chroot
 	place      string
 	grace      time.Duration
+	drain      time.Duration
 	shared     bool // the PID namespace of the test: not PID 1
 	name       string
 }
@@ -72,7 +73,7 @@ func startInit(t testing.TB, s setup) *namespaced {
 	n.cmd = osexec.Command(exe)
 	n.cmd.Args[0] = "hold"
 	n.cmd.Dir = inside
-	n.cmd.Env = []string{"HOLD_TEST_ROLE=hold", "FOOTMAN_WORK=" + inside, "FOOTMAN_CONTAINER_NAME=" + s.name, "HOLD_TEST_GRACE=" + s.grace.String(),
+	n.cmd.Env = []string{"HOLD_TEST_ROLE=hold", "FOOTMAN_WORK=" + inside, "FOOTMAN_CONTAINER_NAME=" + s.name, "HOLD_TEST_GRACE=" + s.grace.String(), "HOLD_TEST_DRAIN=" + s.drain.String(),
 		"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/tmp"}
 	n.cmd.Stderr = n.log
 	n.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.credential, Chroot: s.root, Setsid: true}

@@ -22,6 +22,7 @@ import (
 //	    token              0640, see EnsureToken
 //	    maven.sock         0660
 //	    maven.json         who listens, for messages
+//	    agent              locked while an agent lives, see LockAgent
 type Place struct{ Root string }
 
 // Variables that say where things are. The plugin sets the ones with JENKINS_.

@@ -29,7 +29,8 @@ func TestMain(m *testing.M) {
 func holdMain() int {
 	root := os.Getenv("FOOTMAN_WORK")
 	grace, _ := time.ParseDuration(os.Getenv("HOLD_TEST_GRACE"))
-	h := &Hold{Name: FindName(os.Getenv), Place: Place{root}, Init: true, Grace: grace, ContainerWork: filepath.Join(root, "container-work"),
+	drain, _ := time.ParseDuration(os.Getenv("HOLD_TEST_DRAIN"))
+	h := &Hold{Name: FindName(os.Getenv), Place: Place{root}, Init: true, Grace: grace, Drain: drain, ContainerWork: filepath.Join(root, "container-work"),
 		Log: slog.New(slog.NewTextHandler(os.Stderr, nil))}
 	os.Unsetenv("HOLD_TEST_ROLE")
 	h.ShareUmask()

@@ -22,6 +22,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/footman-ci/footman/test/controller"
+	"github.com/footman-ci/footman/test/output"
 	"github.com/footman-ci/footman/test/recipes/localpod"
 )
 
@@ -187,6 +188,13 @@ func (k *cluster) run(t *testing.T, spec corev1.PodSpec, agentContainer string, 
 	dir := filepath.Join(k.dir, "pods", name)
 	o := localpod.Options{Dir: dir, Images: k.image, Volumes: map[string]string{}}
 	spec = k.plugged(spec, r.Node, agentContainer, injection)
+	for _, c := range spec.Containers {
+		for i, e := range c.Env {
+			if e.Name == "JENKINS_AGENT_HTTP" { // the port of a pod, but here all share the machine's
+				c.Env[i].Value = freePort(t)
+			}
+		}
+	}
 	for i, v := range spec.Volumes {
 		if v.HostPath != nil { // a socket of our own in place of the machine's
 			path := filepath.Join(dir, v.Name+".sock")
@@ -215,6 +223,13 @@ func (k *cluster) run(t *testing.T, spec corev1.PodSpec, agentContainer string, 
 	r.Pod, r.agent = p, p.Container(agentContainer)
 	require.NoError(t, r.WaitOnline(ctx), "the agent did not come online")
 	return r
+}
+
+func freePort(t *testing.T) string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer l.Close()
+	return l.Addr().String()
 }
 
 // sh runs a step, in another container if one is named.
@@ -306,20 +321,40 @@ func (k *cluster) testHold(t *testing.T) {
 	r.sh(t, "maven", "mkdir -p made/deep; echo 1 >made/deep/file")
 	require.NoError(t, r.DeleteRecursive(t.Context(), dir+"/made"))
 	// An agent that is killed comes back under its supervisor, and the step with it.
-	step := make(chan string, 1)
-	go func() {
-		res, err := r.Sh(t.Context(), "touch began; until [ -e killed ]; do sleep 0.1; done; echo went on",
-			controller.ShOptions{Env: map[string]string{"FOOTMAN_CONTAINER": "maven"}, ReturnStdout: true})
-		step <- fmt.Sprintf("%s%d %v", res.Stdout, res.ExitCode, err)
-	}()
-	began := filepath.Join(k.dir, "pods", r.Name(), "volumes", "workspace-volume", strings.TrimPrefix(dir, workDir))
-	require.Eventually(t, func() bool { _, err := os.Stat(filepath.Join(began, "began")); return err == nil }, 20*time.Second, 20*time.Millisecond)
+	ws := filepath.Join(k.dir, "pods", r.Name(), "volumes", "workspace-volume", strings.TrimPrefix(dir, workDir))
+	step := r.longStep(t, "killed")
 	connections := r.Info().Connections
 	require.NoError(t, syscall.Kill(supervised(t, r.agent.Pid), syscall.SIGKILL))
 	require.Eventually(t, func() bool { return r.Info().Connections > connections }, 20*time.Second, 20*time.Millisecond)
-	require.NoError(t, os.WriteFile(filepath.Join(began, "killed"), nil, 0o644))
-	require.Equal(t, "went on\n0 <nil>", <-step)
-	r.stop(t)
+	require.NoError(t, os.WriteFile(filepath.Join(ws, "killed"), nil, 0o644))
+	require.Equal(t, "whole: true, 0 <nil>", <-step)
+	// A pod that is deleted in the middle of a step: the agent lets that finish,
+	// and the tool's container has to stay as long.
+	step = r.longStep(t, "deleted")
+	stopped := make(chan time.Duration, 1)
+	go func() { stopped <- r.Stop(30 * time.Second) }()
+	require.Eventually(t, func() bool { return strings.Contains(r.Container("maven").Log(), "lets builds finish first") }, 20*time.Second, 20*time.Millisecond)
+	require.NoError(t, os.WriteFile(filepath.Join(ws, "deleted"), nil, 0o644))
+	require.Equal(t, "whole: true, 0 <nil>", <-step)
+	<-stopped
+	r.stop(t) // which finds them ended
+}
+
+// longStep runs a step in maven that ends when a file is in its workspace. It
+// returns when the controller has asked how the step is doing, as the agent
+// knows of no durable step before; what comes is how it ended.
+func (r *runningPod) longStep(t *testing.T, file string) <-chan string {
+	ended := make(chan string, 1)
+	log := &output.Buffer{}
+	go func() {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		res, err := r.Sh(ctx, "set +x; echo up; until [ -e "+file+" ]; do sleep 0.1; done; echo went on",
+			controller.ShOptions{Env: map[string]string{"FOOTMAN_CONTAINER": "maven"}, Log: log})
+		ended <- fmt.Sprintf("whole: %v, %d %v", strings.Contains(log.String(), "went on\n"), res.ExitCode, err)
+	}()
+	require.Eventually(t, func() bool { return strings.Contains(log.String(), "up\n") }, 20*time.Second, 20*time.Millisecond)
+	return ended
 }
 
 // supervised is the agent itself: the child of a container's PID 1 that runs the
