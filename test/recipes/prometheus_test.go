@@ -1,6 +1,7 @@
 package recipes
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -36,7 +37,9 @@ func TestPrometheusAndAnAgent(t *testing.T) {
 	n := jenkins.Node("n1", dir+"/work")
 	log := running(t, exec.Command(dir+"/jenkins-agent", "-url", jenkins.URL(), "-webSocket", "-name", "n1", "-secret", n.Secret(),
 		"-workDir", dir+"/work", "-http", "127.0.0.1:0", "-pingInterval", "200ms"))
-	require.NoError(t, n.WaitOnline(t.Context()))
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	require.NoError(t, n.WaitOnline(ctx))
 	at := regexp.MustCompile(`at=(127\.0\.0\.1:\d+)`)
 	require.Eventually(t, func() bool { return at.MatchString(log.String()) }, 20*time.Second, 10*time.Millisecond)
 
@@ -54,7 +57,7 @@ scrape_configs:
 `), 0o600))
 	running(t, exec.Command(program, "--config.file="+dir+"/prometheus.yaml", "--storage.tsdb.path="+dir+"/data", "--web.listen-address="+listen))
 	p := prometheus{t, "http://" + listen}
-	_, err = n.Sh(t.Context(), "echo hello", controller.ShOptions{})
+	_, err = n.Sh(ctx, "echo hello", controller.ShOptions{})
 	require.NoError(t, err)
 	require.Eventually(t, func() bool {
 		v, err := p.query("count_over_time(jenkins_agent_up[1m])")
