@@ -1,4 +1,3 @@
-# syntax=docker/dockerfile:1
 # The agent from source, and nothing but the agent:
 #
 #   build  ── cross-compiles ──▶ bin/…/jenkins-agent ┐
@@ -14,7 +13,7 @@ ARG GO_IMAGE=docker.io/library/golang:1.26-bookworm
 ARG DEBIAN_IMAGE=docker.io/library/debian:bookworm-slim
 
 FROM --platform=${BUILDPLATFORM} ${GO_IMAGE} AS build
-ARG TARGETARCH=amd64
+ARG TARGETARCH
 ARG GOPROXY
 WORKDIR /src
 COPY go.mod go.sum ./
@@ -28,7 +27,7 @@ COPY remoting remoting
 RUN GOFLAGS=-mod=mod make -s bin/linux-${TARGETARCH}/jenkins-agent
 
 FROM --platform=${BUILDPLATFORM} ${DEBIAN_IMAGE} AS rootfs
-ARG TARGETARCH=amd64
+ARG TARGETARCH
 COPY images/static/rootfs.sh /rootfs.sh
 RUN sh /rootfs.sh /rootfs ${TARGETARCH}
 COPY --from=build /src/bin/linux-${TARGETARCH}/jenkins-agent /rootfs/usr/local/bin/jenkins-agent

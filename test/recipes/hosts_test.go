@@ -258,6 +258,8 @@ func TestDockerfiles(t *testing.T) {
 			require.Regexp(t, `^(scratch|\$\{[A-Z_]+\})$`, m[1], "%s: bases are arguments, so that any mirror will do", f)
 		}
 		require.Contains(t, text, "LABEL org.opencontainers.image.title=", f)
+		require.NotRegexp(t, `(?m)^ARG (TARGET|BUILD)[A-Z]+=`, text, "%s: a default hides what BuildKit sets for each platform", f)
+		require.NotContains(t, text, "# syntax=", "%s: it is fetched from Docker Hub, whatever the mirror", f)
 	}
 	root, err := os.ReadFile("../../Dockerfile")
 	require.NoError(t, err)
