@@ -77,7 +77,12 @@ canonical() {
 	local tag=$registry/$1:$2 id raw
 	rm -rf "$3"
 	raw=$($engine inspect --type image --format '{{.FromImageID}}' "$tag" 2>/dev/null || true)
-	$engine push -q "$tag" "dir:$3" >/dev/null
+	# podman leaves layers as they are unless it is told; buildah compresses.
+	if [ "$engine" = podman ]; then
+		podman push -q --compress "$tag" "dir:$3" >/dev/null
+	else
+		$engine push -q "$tag" "dir:$3" >/dev/null
+	fi
 	"$work/canonical" "$3"
 	id=$($engine pull -q --arch "$2" "dir:$3")
 	$engine tag "$id" "$tag"
