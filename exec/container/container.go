@@ -17,6 +17,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -109,6 +110,7 @@ func (r *Router) Start(ctx context.Context, name string, spec exec.Spec) (*Proce
 		NoStdin: spec.Stdin == nil && !spec.StdinPipe,
 		Merge:   !spec.StderrPipe && (spec.Stderr == nil || same(spec.Stdout, spec.Stderr))}
 	cmd.Env, cmd.Prepend = Difference(r.Environ, spec.Env)
+	cmd.Env = append(cmd.Env, Variable+"="+name) // for Kill, where it does not differ
 	if spec.Dir != "" {
 		// Where the controller puts the files of a durable step.
 		cmd.Writable = []string{filepath.Clean(spec.Dir) + "@tmp"}
@@ -212,8 +214,18 @@ func same(a, b io.Writer) (is bool) {
 // killBound is for a container that hangs; the processes get 5 s of it.
 const killBound = 30 * time.Second
 
+// nodeCookie is of all steps of a pipeline's node block, and sent when that ends
+// (workflow-durable-task-step's ExecutorStepExecution.COOKIE_VAR).
+const nodeCookie = "JENKINS_NODE_COOKIE"
+
 // Kill ends the processes of all containers that have the variables of model in
 // their environment, as exec.KillByEnv does here. It returns how many there were.
+//
+// All durable steps of a workspace have the same cookie (durable-task's
+// FileMonitoringTask.cookieFor), whatever container they run in. Those that the
+// kubernetes plugin's own container() has started elsewhere are ended by that,
+// and an abort of their neighbour must leave them alone: only what we have
+// brought there has our variable, too.
 func (r *Router) Kill(ctx context.Context, model map[string]string) (found int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, killBound)
 	defer cancel()
@@ -225,6 +237,10 @@ func (r *Router) Kill(ctx context.Context, model map[string]string) (found int, 
 			continue
 		}
 		wg.Go(func() {
+			model := maps.Clone(model)
+			if model[nodeCookie] == "" {
+				model[Variable] = name
+			}
 			n, kerr := hold.KillByEnv(ctx, r.Place, name, model, 0, false)
 			mu.Lock()
 			defer mu.Unlock()

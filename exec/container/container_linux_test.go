@@ -139,3 +139,35 @@ func TestContainerThatIsOnItsWay(t *testing.T) {
 	cancel()
 	require.NoError(t, <-done)
 }
+
+// TestKillLeavesNeighbours: two steps of one workspace have one cookie; what the
+// plugin's own container() has started is not ours to end, until the node block is.
+func TestKillLeavesNeighbours(t *testing.T) {
+	r, _ := newPod(t)
+	ctx := within(t, 30*time.Second)
+	env := []string{"JENKINS_SERVER_COOKIE=durable-1", "JENKINS_NODE_COOKIE=n-1"}
+	ours, err := r.Start(ctx, "maven", exec.Spec{Argv: []string{"sleep", "100"}, Env: env})
+	require.NoError(t, err)
+	cl, err := hold.Dial(ctx, r.Place, "maven")
+	require.NoError(t, err)
+	theirs, err := cl.Start(ctx, hold.Command{Argv: []string{"sleep", "100"}, Env: env, NoStdin: true}, nil, nil)
+	require.NoError(t, err)
+	defer theirs.Close()
+	n, err := r.Kill(ctx, map[string]string{"JENKINS_SERVER_COOKIE": "durable-1"})
+	require.NoError(t, err)
+	require.Equal(t, 1, n)
+	code, err := ours.Wait(ctx)
+	require.NoError(t, err)
+	require.Equal(t, 143, code)
+	select {
+	case <-theirs.Ended():
+		require.Fail(t, "the neighbour is gone, too")
+	default:
+	}
+	n, err = r.Kill(ctx, map[string]string{"JENKINS_NODE_COOKIE": "n-1"})
+	require.NoError(t, err)
+	require.Equal(t, 1, n)
+	exit, err := theirs.Wait(ctx)
+	require.NoError(t, err)
+	require.Equal(t, 143, exit.Code)
+}
