@@ -242,6 +242,9 @@ func (a *agent) serveStdio(ctx context.Context) error {
 	a.channel = current.Load
 	ctx, stop := a.stopOnSignal(ctx)
 	defer stop()
+	if err := a.watchSpot(ctx); err != nil { // the plugin ec2 starts agents by SSH
+		return err
+	}
 	conn, err := s.Dial(ctx)
 	if errors.Is(err, errSignalled) {
 		return nil

@@ -81,6 +81,23 @@ func newSpotWatch(mode string, getenv func(string) string, log *slog.Logger) (*s
 		client: &http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{}}}, nil // never through a proxy
 }
 
+// watchSpot hands notices to stopOnSignal until ctx ends.
+func (a *agent) watchSpot(ctx context.Context) error {
+	spot, err := newSpotWatch(a.o.spot, os.Getenv, a.log)
+	if err != nil || spot == nil {
+		return err
+	}
+	go func() {
+		if n, ok := spot.run(ctx); ok {
+			select {
+			case a.notices <- n:
+			case <-ctx.Done():
+			}
+		}
+	}()
+	return nil
+}
+
 // onEC2 reads what the firmware says, so that the link-local address is never
 // asked elsewhere.
 func onEC2() bool {

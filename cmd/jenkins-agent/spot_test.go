@@ -12,6 +12,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/footman-ci/footman/remoting"
+	"github.com/footman-ci/footman/remoting/wire"
 	"github.com/footman-ci/footman/test/output"
 )
 
@@ -126,4 +128,22 @@ func TestSpotNoticeEndsAnIdleAgent(t *testing.T) {
 	defer kill.Stop()
 	require.NoError(t, p.Wait(), log.String())
 	require.Contains(t, log.String(), "EC2 takes this spot instance back (terminate)")
+}
+
+// The plugin ec2 starts agents by SSH: they speak on stdin and stdout.
+func TestSpotNoticeEndsAnAgentOnStdio(t *testing.T) {
+	m := newIMDS(t)
+	m.say(map[string]string{asgPath: "InService"})
+	s := speakIn(t, []string{"AWS_EC2_METADATA_SERVICE_ENDPOINT=" + m.URL}, "jenkins-agent")
+	s.open(wire.CapDefault)
+	s.version()
+	m.say(map[string]string{asgPath: "Terminated"})
+	select {
+	case <-s.ch.Done():
+	case <-time.After(30 * time.Second):
+		require.Fail(t, "no CloseCommand", s.log.String())
+	}
+	require.ErrorIs(t, s.ch.Err(), remoting.ErrPeerClosed)
+	require.Equal(t, exitOK, s.exit())
+	require.Contains(t, s.log.String(), "Auto Scaling ends this instance")
 }

@@ -34,7 +34,12 @@ type spoken struct {
 }
 
 func speak(t *testing.T, name string, args ...string) *spoken {
-	s := &spoken{t: t, p: program(t, name, nil, args...), log: &output.Buffer{}, ended: make(chan struct{})}
+	return speakIn(t, nil, name, args...)
+}
+
+// speakIn is speak with more environment.
+func speakIn(t *testing.T, env []string, name string, args ...string) *spoken {
+	s := &spoken{t: t, p: program(t, name, env, args...), log: &output.Buffer{}, ended: make(chan struct{})}
 	var err error
 	s.in, err = s.p.StdinPipe()
 	require.NoError(t, err)

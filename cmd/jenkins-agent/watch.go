@@ -90,22 +90,8 @@ func (a *agent) observe(ctx context.Context) error {
 			return err
 		}
 	}
-	spot, err := newSpotWatch(a.o.spot, os.Getenv, a.log)
-	if err != nil {
-		return err
-	}
-	if spot != nil {
-		go func() {
-			if n, ok := spot.run(ctx); ok {
-				select {
-				case a.notices <- n:
-				case <-ctx.Done():
-				}
-			}
-		}()
-	}
 	go a.sayWhere(ctx, os.Getenv) // a slow endpoint delays nothing
-	return nil
+	return a.watchSpot(ctx)
 }
 
 // traffic is remoting.Stats summed up over channels.
