@@ -9,7 +9,7 @@ TAGS    := urfave_cli_no_docs,urfave_cli_no_suggest,nethttpomithttp2
 # call of a build. The budget is 15 MB (test/house).
 OURS     := github.com/footman-ci/footman
 NOINLINE := $(OURS)/cmd/... $(OURS)/awsauth $(OURS)/remoting/jvm $(OURS)/remoting/classfile github.com/aws/... github.com/urfave/... \
-            golang.org/x/net/... vendor/golang.org/x/net/... vendor/golang.org/x/text/... net net/http/... mime/... text/... regexp/... \
+            $(addprefix $(OURS)/remoting/,hudson hudson/git hudson/junit hudson/archive) golang.org/x/net/... vendor/golang.org/x/net/... vendor/golang.org/x/text/... net net/http/... mime/... text/... regexp/... \
             encoding/json encoding/xml encoding/asn1 fmt reflect log/... os/exec os/user math/big runtime/pprof crypto/tls crypto/x509/... \
             $(addprefix crypto/,hpke rsa ecdsa ecdh) $(addprefix crypto/internal/fips140/,rsa mlkem ecdsa ed25519 edwards25519/... drbg bigmod nistec)
 GOFLAGS_AGENT := -tags $(TAGS) -trimpath -buildvcs=false -ldflags="$(LDFLAGS)" $(foreach p,$(NOINLINE),-gcflags=$(p)=-l)

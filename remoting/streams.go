@@ -378,9 +378,15 @@ func InputStream(oid int32) *jser.Object {
 
 // Proxy is the node that gives the controller a callable object of ours.
 // Calls arrive as bare requests: no second stream, no stack traces.
-func Proxy(oid int32, iface string) *jser.Object {
+func Proxy(oid int32, iface string) *jser.Object { return proxy(oid, iface, false) }
+
+// UserProxy is Proxy for an object whose methods take, return or throw classes
+// of plugins: calls arrive as UserRequests, which name their class loaders.
+func UserProxy(oid int32, iface string) *jser.Object { return proxy(oid, iface, true) }
+
+func proxy(oid int32, iface string, user bool) *jser.Object {
 	h := &jser.Object{Class: invocationDesc, Data: []jser.ClassData{{Desc: invocationDesc,
-		Values: []jser.Value{false, false, oid, false, false, true, nil}}}}
+		Values: []jser.Value{false, false, oid, false, user, true, nil}}}}
 	class := &jser.ClassDesc{Proxy: true, Flags: jser.FlagSerializable, Interfaces: []string{iface, "hudson.remoting.IReadResolve"}, Super: proxyDesc}
 	return jser.New(class, h)
 }

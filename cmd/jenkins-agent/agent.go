@@ -110,6 +110,7 @@ func (a *agent) table(leave func()) *callable.Table {
 	a.builds = &hudson.Agent{
 		Log: a.log, Version: remotingVersion, WorkDir: a.o.workDir, Logs: a.logs,
 		Environ: buildEnvironment(os.Environ()), NoReconnect: leave, Containers: a.containers(), HTTP: a.http,
+		NativeGit: a.nativeGit,
 		Protocol: func() string {
 			if p := a.protocol.Load(); p != nil {
 				return *p

@@ -69,6 +69,21 @@ func (a *agent) companion(client *http.Client) (*jvm.Companion, error) {
 	return jvm.New(cfg), nil
 }
 
+// nativeGit tells whether git clients are ours: where no companion can run. Where
+// one can, it runs the plugin's own.
+func (a *agent) nativeGit() bool {
+	java := ""
+	switch m := a.o.companion; m {
+	case "off":
+		return true
+	case "", "auto", "eager":
+	default:
+		java = m
+	}
+	_, err := jvm.FindJava(java)
+	return err != nil
+}
+
 // companionDir is where facts about the controller's need of a JVM are kept.
 func companionDir(workDir, internalDir string) string {
 	return filepath.Join(workDir, internalDir, "companion")

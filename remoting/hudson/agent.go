@@ -53,6 +53,10 @@ type Agent struct {
 	// class files of the controller, once per connection, and follows them.
 	CheckClasses bool
 
+	// NativeGit is asked for each git client that a controller wants whether
+	// it is to be ours; nil says no, so that it goes to the fallback.
+	NativeGit func() bool
+
 	watches watches
 	steps   steps
 	drain   drain

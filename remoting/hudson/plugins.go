@@ -10,4 +10,5 @@ func registerPlugins(t *callable.Table, a *Agent) {
 	registerTools(t, a)
 	registerNodePlugins(t, a)
 	registerTokenMacro(t)
+	registerGit(t, a)
 }
