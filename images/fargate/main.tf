@@ -125,7 +125,7 @@ resource "aws_ecs_task_definition" "agent" {
   }
 
   volume {
-    name = "agent"
+    name = "home"
   }
 
   volume {
@@ -133,20 +133,7 @@ resource "aws_ecs_task_definition" "agent" {
   }
 
   container_definitions = jsonencode([
-    # Fargate makes volumes for root, 0755, where the image declares none.
-    {
-      name                   = "volumes"
-      image                  = var.image
-      essential              = false
-      user                   = "0"
-      readonlyRootFilesystem = true
-      entryPoint             = ["/bin/sh", "-c"]
-      command                = ["chown 1000:1000 /home/jenkins/agent && chmod 1777 /tmp"]
-      mountPoints = [
-        { sourceVolume = "agent", containerPath = "/home/jenkins/agent" },
-        { sourceVolume = "tmp", containerPath = "/tmp" },
-      ]
-    },
+    # The first is the plugin's, unless a template names its container.
     {
       name                   = "jenkins-agent"
       image                  = var.image
@@ -169,7 +156,7 @@ resource "aws_ecs_task_definition" "agent" {
         startPeriod = 10
       }
       mountPoints = [
-        { sourceVolume = "agent", containerPath = "/home/jenkins/agent" },
+        { sourceVolume = "home", containerPath = "/home/jenkins" },
         { sourceVolume = "tmp", containerPath = "/tmp" },
       ]
       linuxParameters = {
@@ -183,6 +170,21 @@ resource "aws_ecs_task_definition" "agent" {
           "awslogs-stream-prefix" = "fargate"
         }
       }
+    },
+    # Fargate makes volumes for root, 0755, where the image declares none.
+    {
+      name                   = "volumes"
+      image                  = var.image
+      essential              = false
+      user                   = "0"
+      readonlyRootFilesystem = true
+      workingDirectory       = "/"
+      entryPoint             = ["/bin/sh", "-c"]
+      command                = ["mkdir -p /home/jenkins/agent && chown 1000:1000 /home/jenkins /home/jenkins/agent && chmod 1777 /tmp"]
+      mountPoints = [
+        { sourceVolume = "home", containerPath = "/home/jenkins" },
+        { sourceVolume = "tmp", containerPath = "/tmp" },
+      ]
     },
   ])
 }

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	ecstypes "github.com/aws/aws-sdk-go-v2/service/ecs/types"
 	"github.com/stretchr/testify/require"
@@ -42,6 +43,9 @@ func task(t *testing.T, in ecs.RegisterTaskDefinitionInput, env map[string]strin
 		require.NoError(t, err)
 		k := corev1.Container{Name: *c.Name, Image: image, Command: c.EntryPoint, Args: c.Command,
 			SecurityContext: &corev1.SecurityContext{RunAsUser: &uid, ReadOnlyRootFilesystem: c.ReadonlyRootFilesystem}}
+		if c.WorkingDirectory != nil {
+			k.WorkingDir = *c.WorkingDirectory
+		}
 		for _, m := range c.MountPoints {
 			k.VolumeMounts = append(k.VolumeMounts, corev1.VolumeMount{Name: *m.SourceVolume, MountPath: *m.ContainerPath})
 		}
@@ -76,8 +80,8 @@ func TestFargateRuns(t *testing.T) {
 	t.Run("task of one's own", func(t *testing.T) {
 		n := k.c.Node("fargate-1", workDir)
 		def := taskDefinition(t)
-		require.Equal(t, "JENKINS_SECRET", *def.ContainerDefinitions[1].Secrets[0].Name)
-		command := append([]string{}, def.ContainerDefinitions[1].Command...)
+		require.Equal(t, "JENKINS_SECRET", *def.ContainerDefinitions[0].Secrets[0].Name)
+		command := append([]string{}, def.ContainerDefinitions[0].Command...)
 		for i, a := range command {
 			command[i] = strings.ReplaceAll(a, "https://jenkins.example.com/", k.c.URL())
 		}
@@ -86,19 +90,20 @@ func TestFargateRuns(t *testing.T) {
 	t.Run("plugin", func(t *testing.T) {
 		n := k.c.Node("fargate-plugin-1", workDir)
 		def := taskDefinition(t)
-		def.ContainerDefinitions[1].Environment = environmentOfTerraform(t)
+		def.ContainerDefinitions[0].Environment = environmentOfTerraform(t)
 		env := with(with(fargate, "SLAVE_NODE_NAME", n.Name()), "SLAVE_NODE_SECRET", n.Secret())
 		k.fargate(t, n, def, env, []string{"-url", k.c.URL(), n.Secret(), n.Name()})
 	})
-	t.Run("without the first container", func(t *testing.T) {
+	t.Run("without the container for volumes", func(t *testing.T) {
 		def := taskDefinition(t)
-		def.ContainerDefinitions = def.ContainerDefinitions[1:]
+		def.ContainerDefinitions = def.ContainerDefinitions[:1]
+		def.ContainerDefinitions[0].WorkingDirectory = aws.String("/")
 		spec, dirs := task(t, def, nil, []string{"-url", k.c.URL(), "-name", "n", "-secret", "0a", "-webSocket", "-workDir", workDir})
 		p, err := localpod.Start(t.Context(), spec, localpod.Options{Dir: t.TempDir(), Images: k.image, Volumes: dirs})
 		require.NoError(t, err)
 		defer p.Kill()
 		<-p.Container("jenkins-agent").Done()
-		require.Contains(t, p.Container("jenkins-agent").Log(), "should be fully accessible to the remoting executable (RWX)", "that is why it is there")
+		require.Contains(t, p.Container("jenkins-agent").Log(), "can't be made: mkdir /home/jenkins/agent: permission denied", "that is why it is there")
 	})
 }
 
@@ -150,14 +155,14 @@ func (k *cluster) fargate(t *testing.T, n *controller.Node, def ecs.RegisterTask
 	}, 20*time.Second, 10*time.Millisecond)
 
 	var out strings.Builder
-	code, err := agent.Exec(ctx, def.ContainerDefinitions[len(def.ContainerDefinitions)-1].HealthCheck.Command[1:], nil, &out, &out)
+	code, err := agent.Exec(ctx, def.ContainerDefinitions[0].HealthCheck.Command[1:], nil, &out, &out)
 	require.NoError(t, err)
 	require.Zero(t, code, out.String())
 
 	log := &output.Buffer{}
 	result := make(chan error, 1)
 	go func() {
-		r, err := n.Sh(ctx, "id -u; ! touch /file; touch /tmp/file; env | grep -c "+n.Secret()+" || true; echo is running; until [ -e go ]; do sleep 0.1; done; echo finished",
+		r, err := n.Sh(ctx, "id -u; ! touch /file; touch /tmp/file ~/file; env | grep -c "+n.Secret()+" || true; echo is running; until [ -e go ]; do sleep 0.1; done; echo finished",
 			controller.ShOptions{Log: log})
 		if err == nil && r.ExitCode != 0 {
 			err = fmt.Errorf("exit code %d", r.ExitCode)
@@ -170,7 +175,7 @@ func (k *cluster) fargate(t *testing.T, n *controller.Node, def ecs.RegisterTask
 	require.NoError(t, agent.Signal(syscall.SIGTERM))
 	line := "\njenkins-agent: stopping (SIGTERM, ECS task ci/0123): what runs here has 1m45s left\n"
 	require.Eventually(t, func() bool { return strings.Contains(log.String(), line) }, 40*time.Second, 20*time.Millisecond, log.String())
-	require.NoError(t, os.WriteFile(filepath.Join(dirs["agent"], "workspace/demo/go"), nil, 0o644))
+	require.NoError(t, os.WriteFile(filepath.Join(dirs["home"], "agent/workspace/demo/go"), nil, 0o644))
 	require.NoError(t, <-result, log.String())
 	require.Contains(t, log.String(), "\nfinished\n")
 	select {

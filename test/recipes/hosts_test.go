@@ -47,11 +47,12 @@ func TestTaskDefinition(t *testing.T) {
 }
 
 // checkContainers holds containers against Fargate's limits and the agent's
-// needs, and returns that of the agent. The one before it gives the volumes to
-// the agent's user: Fargate makes them for root.
+// needs, and returns that of the agent, which the plugin takes for the first.
+// The other one gives the volumes to the agent's user before it starts: Fargate
+// makes them for root.
 func checkContainers(t *testing.T, all []ecstypes.ContainerDefinition, volumes []string) ecstypes.ContainerDefinition {
 	require.Len(t, all, 2)
-	first, c := all[0], all[1]
+	c, first := all[0], all[1]
 	require.Equal(t, "volumes", *first.Name)
 	require.False(t, *first.Essential)
 	require.Equal(t, c.MountPoints, first.MountPoints)
@@ -69,7 +70,7 @@ func checkContainers(t *testing.T, all []ecstypes.ContainerDefinition, volumes [
 		require.Contains(t, volumes, *m.SourceVolume)
 		mounted[*m.ContainerPath] = true
 	}
-	require.True(t, mounted["/tmp"] && mounted["/home/jenkins/agent"], "a read-only root needs both")
+	require.True(t, mounted["/tmp"] && mounted["/home/jenkins"], "a read-only root needs both")
 	drain := strings.Join(c.Command, " ")
 	for _, e := range c.Environment {
 		drain += " " + *e.Value

@@ -227,13 +227,13 @@ func checkTaskDefinitions(t *testing.T, body *hclsyntax.Body, in *hcl.EvalContex
 
 		var whole ecs.RegisterTaskDefinitionInput
 		strict(t, read(t, "fargate/task-definition.json"), &whole)
-		same := whole.ContainerDefinitions[1]
+		same := whole.ContainerDefinitions[0]
 		require.Equal(t, same.HealthCheck, agent.HealthCheck)
 		require.Equal(t, same.MountPoints, agent.MountPoints)
 		require.Equal(t, same.LinuxParameters, agent.LinuxParameters)
 		require.Equal(t, same.StopTimeout, agent.StopTimeout)
-		require.Equal(t, whole.ContainerDefinitions[0].EntryPoint, defs[0].EntryPoint)
-		require.Equal(t, whole.ContainerDefinitions[0].Command, defs[0].Command)
+		require.Equal(t, whole.ContainerDefinitions[1].EntryPoint, defs[1].EntryPoint)
+		require.Equal(t, whole.ContainerDefinitions[1].Command, defs[1].Command)
 	}
 }
 
