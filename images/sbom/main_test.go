@@ -22,7 +22,8 @@ type file struct {
 // layer writes a layer and returns its digest.
 func layer(t *testing.T, dir string, files ...file) string {
 	var b bytes.Buffer
-	z := gzip.NewWriter(&b)
+	z, err := gzip.NewWriterLevel(&b, gzip.NoCompression)
+	require.NoError(t, err)
 	w := tar.NewWriter(z)
 	for _, f := range files {
 		require.NoError(t, w.WriteHeader(&tar.Header{Name: f.name, Mode: f.mode, Size: int64(len(f.content)), Typeflag: tar.TypeReg}))
