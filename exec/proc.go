@@ -186,6 +186,9 @@ func (p *Process) launch(ctx context.Context, spec Spec, attr *os.ProcAttr) erro
 			p.os, p.pid = proc, proc.Pid
 			return nil
 		}
+		if errors.Is(err, syscall.EINVAL) && withoutPidFD(attr.Sys) {
+			continue
+		}
 		if !errors.Is(err, syscall.ETXTBSY) || wait > 128*time.Millisecond {
 			return err
 		}

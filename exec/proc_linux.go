@@ -20,6 +20,15 @@ func prepareWait(attr *syscall.SysProcAttr) waiter {
 	return waiter{&fd}
 }
 
+// withoutPidFD takes the wish for a pidfd back and reports whether there was one:
+// where CLONE_PIDFD is unknown (qemu's user emulation), the start fails with
+// EINVAL for it.
+func withoutPidFD(attr *syscall.SysProcAttr) bool {
+	had := attr.PidFD != nil
+	attr.PidFD = nil
+	return had
+}
+
 // wait returns when the process has ended, or at once when that cannot be
 // learned this way; the status is still to be taken.
 func (w waiter) wait() {

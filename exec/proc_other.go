@@ -8,7 +8,9 @@ import "syscall"
 type waiter struct{}
 
 func prepareWait(*syscall.SysProcAttr) waiter { return waiter{} }
-func (waiter) wait()                          {}
-func (waiter) close()                         {}
+
+func withoutPidFD(*syscall.SysProcAttr) bool { return false }
+func (waiter) wait()                         {}
+func (waiter) close()                        {}
 
 func raiseOOMScore(int, *int) {}
