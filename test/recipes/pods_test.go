@@ -3,6 +3,7 @@ package recipes
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -121,7 +122,7 @@ func TestJCasC(t *testing.T) {
 			require.True(t, slices.ContainsFunc(p.Spec.Containers, func(c corev1.Container) bool { return c.Name == tpl.AgentContainer }))
 		}
 	}
-	require.Contains(t, string(read(t, "pod-templates/Jenkinsfile")), "inheritFrom '"+cloud.Templates[0].Name+"'")
+	require.Contains(t, string(read(t, "pod-templates/pipelines/inherit.Jenkinsfile")), "inheritFrom '"+cloud.Templates[0].Name+"'")
 }
 
 // TestAWSPods takes along what issue 8's tests look at from another side.
@@ -136,11 +137,27 @@ func TestAWSPods(t *testing.T) {
 	}
 }
 
-func TestJenkinsfileNamesFilesThatExist(t *testing.T) {
-	text := string(read(t, "pod-templates/Jenkinsfile"))
-	_, rest, ok := strings.Cut(text, "readTrusted('")
-	require.True(t, ok)
-	name, _, _ := strings.Cut(rest, "'")
-	require.FileExists(t, filepath.Join("../..", name))
-	require.Equal(t, strings.Count(text, "{"), strings.Count(text, "}"))
+// TestJenkinsfiles: each template has a pipeline that uses it, with containers
+// that are in it.
+func TestJenkinsfiles(t *testing.T) {
+	templates, err := filepath.Glob(filepath.Join(images, "pod-templates", "*.yaml"))
+	require.NoError(t, err)
+	for _, f := range templates {
+		name := strings.TrimSuffix(filepath.Base(f), ".yaml")
+		if name == "jcasc" {
+			continue // inherit.Jenkinsfile takes a template of its
+		}
+		text := string(read(t, "pod-templates/pipelines/"+name+".Jenkinsfile"))
+		require.Contains(t, text, "yamlFile 'images/pod-templates/"+name+".yaml'", name)
+		p := pod(t, read(t, "pod-templates/"+name+".yaml"))
+		for _, m := range regexp.MustCompile(`(?:container\(|agentContainer )'([^']*)'`).FindAllStringSubmatch(text, -1) {
+			require.True(t, slices.ContainsFunc(p.Spec.Containers, func(c corev1.Container) bool { return c.Name == m[1] }), "%s: no container %s", name, m[1])
+		}
+		for _, pair := range []string{"{}", "()"} {
+			require.Equal(t, strings.Count(text, pair[:1]), strings.Count(text, pair[1:]), name)
+		}
+	}
+	pipelines, err := filepath.Glob(filepath.Join(images, "pod-templates", "pipelines", "*"))
+	require.NoError(t, err)
+	require.Len(t, pipelines, len(templates)-1)
 }
