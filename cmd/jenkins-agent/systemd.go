@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -38,6 +39,7 @@ type systemd struct {
 	log      *slog.Logger
 	first    sync.Once
 	ready    chan struct{} // closed when first online
+	leaving  atomic.Bool
 }
 
 // newSystemd takes the variables out of the environment: what builds start is
@@ -81,8 +83,18 @@ func (s *systemd) online(protocol string) {
 	s.say("READY=1", "STATUS=Connected by "+protocol)
 }
 
-func (s *systemd) offline()            { s.say("STATUS=Not connected; trying again") }
-func (s *systemd) stopping(why string) { s.say("STOPPING=1", "STATUS=Stopping: "+why) }
+func (s *systemd) offline() {
+	if s != nil && !s.leaving.Load() {
+		s.say("STATUS=Not connected; trying again")
+	}
+}
+
+func (s *systemd) stopping(why string) {
+	if s != nil {
+		s.leaving.Store(true)
+		s.say("STOPPING=1", "STATUS=Stopping: "+why)
+	}
+}
 
 // keep asks for more time until the agent is online, and feeds the watchdog from
 // then on. alive returns when the agent's locks could be had. The returned
