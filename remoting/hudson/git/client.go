@@ -326,3 +326,8 @@ func (c *Client) exists(name string) bool {
 	_, err := os.Stat(filepath.Join(c.Dir, name))
 	return err == nil
 }
+
+func (c *Client) isDir(name string) bool {
+	fi, err := os.Stat(filepath.Join(c.Dir, name))
+	return err == nil && fi.IsDir()
+}

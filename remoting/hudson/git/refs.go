@@ -136,9 +136,12 @@ func (c *Client) BranchesContaining(ctx context.Context, rev string, all bool) (
 
 // RemoteBranches is getRemoteBranches, which upstream does by JGit.
 func (c *Client) RemoteBranches(ctx context.Context) ([]Ref, error) {
-	out, err := c.Quiet(ctx, "for-each-ref", "--format=%(objectname) %(refname)", "refs/remotes/")
-	if err != nil {
-		return nil, err
+	var out []byte
+	if c.exists(".git/HEAD") || !c.isDir(".git") && c.exists(".git") {
+		var err error
+		if out, err = c.Quiet(ctx, "for-each-ref", "--format=%(objectname) %(refname)", "refs/remotes/"); err != nil {
+			return nil, err
+		}
 	}
 	var refs []Ref
 	for line := range strings.Lines(string(out)) {
