@@ -66,6 +66,19 @@ func check(t *testing.T, p corev1.Pod) {
 			require.True(t, volumes[m.Name], "%s mounts %s, which is no volume", c.Name, m.Name)
 			require.True(t, filepath.IsAbs(m.MountPath))
 		}
+		if strings.HasPrefix(c.Image, "footman/") {
+			commands := [][]string{c.Command}
+			for _, probe := range []*corev1.Probe{c.LivenessProbe, c.StartupProbe, c.ReadinessProbe} {
+				if probe != nil && probe.Exec != nil {
+					commands = append(commands, probe.Exec.Command)
+				}
+			}
+			for _, cmd := range commands {
+				if len(cmd) > 0 {
+					require.Contains(t, []string{"/usr/local/bin/jenkins-agent", "/kaniko/jenkins-agent"}, cmd[0], "%s: %s has no such program", c.Name, c.Image)
+				}
+			}
+		}
 		for res, want := range c.Resources.Requests {
 			if limit, ok := c.Resources.Limits[res]; ok {
 				require.LessOrEqual(t, want.Cmp(limit), 0, "%s asks for more %s than its limit", c.Name, res)
@@ -133,7 +146,7 @@ func TestAWSPods(t *testing.T) {
 	for _, f := range files {
 		b, err := os.ReadFile(f)
 		require.NoError(t, err)
-		pod(t, b)
+		check(t, pod(t, b))
 	}
 }
 
