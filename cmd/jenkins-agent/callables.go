@@ -97,6 +97,8 @@ What is not native goes to the companion, a JVM that is started when it is first
 ` + "`-companion`" + `), or fails with an exception that names the class. ` + "`jenkins-agent callables`" + ` prints this list, with
 ` + "`-json`" + ` also the fields.
 
+Git is a case of its own: its two classes are native only where no companion can run, see [git.md](git.md).
+
 The column *from* names the core (Jenkins itself) or the plugin whose class it is, with the version in which it appeared
 in this form, where that matters. Classes without a version have been there for as long as the plugin.
 
