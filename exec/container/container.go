@@ -182,6 +182,10 @@ func (r *Router) dial(ctx context.Context, name string) (*hold.Client, error) {
 	}
 }
 
+// urlVariable is in the environment of an agent that was configured by it, and of
+// every build: it is the build's here, as JOB_URL is.
+const urlVariable = "JENKINS_URL"
+
 // Difference is what of env is not in base. Where a value ends with ":" and the
 // one of base, only what comes before goes along, to be put before what the other
 // side has: that is PATH after a PATH+MAVEN.
@@ -195,7 +199,7 @@ func Difference(base, env []string) (changed, prepend []string) {
 		name, value, ok := strings.Cut(kv, "=")
 		old, known := have[name]
 		switch {
-		case !ok || name == "" || known && old == value || name == exec.CookieName:
+		case !ok || name == "" || known && old == value && name != urlVariable || name == exec.CookieName:
 		case known && old != "" && strings.HasSuffix(value, ":"+old):
 			prepend = append(prepend, name+"="+strings.TrimSuffix(value, ":"+old))
 		default:

@@ -18,9 +18,9 @@ import (
 )
 
 func TestDifference(t *testing.T) {
-	base := []string{"PATH=/usr/bin:/bin", "JAVA_HOME=/java", "EMPTY=", "HOME=/root"}
-	changed, prepend := Difference(base, []string{"PATH=/opt/m/bin:/usr/bin:/bin", "JAVA_HOME=/java", "HOME=/other", "NEW=a=b", "EMPTY=", "HUDSON_COOKIE=x", "=bad", "bad", "X=", "MANPATH=/a:"})
-	require.Equal(t, []string{"HOME=/other", "NEW=a=b", "X=", "MANPATH=/a:"}, changed)
+	base := []string{"PATH=/usr/bin:/bin", "JAVA_HOME=/java", "JENKINS_URL=http://j/", "EMPTY=", "HOME=/root"}
+	changed, prepend := Difference(base, []string{"PATH=/opt/m/bin:/usr/bin:/bin", "JAVA_HOME=/java", "HOME=/other", "NEW=a=b", "EMPTY=", "HUDSON_COOKIE=x", "=bad", "bad", "X=", "MANPATH=/a:", "JENKINS_URL=http://j/"})
+	require.Equal(t, []string{"HOME=/other", "NEW=a=b", "X=", "MANPATH=/a:", "JENKINS_URL=http://j/"}, changed)
 	require.Equal(t, []string{"PATH=/opt/m/bin"}, prepend)
 }
 
