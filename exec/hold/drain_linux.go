@@ -46,11 +46,9 @@ func (p Place) LockAgent(drain time.Duration) (*os.File, error) {
 		return nil, fmt.Errorf("hold: lock %s: %w", f.Name(), err)
 	}
 	text := strconv.FormatInt((drain+leaveTime).Milliseconds(), 10) + "\n"
-	err = f.Truncate(0)
-	if err == nil {
-		_, err = f.WriteAt([]byte(text), 0)
-	}
-	if err != nil {
+	_, err = f.WriteAt([]byte(text), 0)
+	// Holds of other users read it, whatever the umask.
+	if err = errors.Join(err, f.Truncate(int64(len(text))), f.Chmod(0o644)); err != nil {
 		f.Close()
 		return nil, fmt.Errorf("hold: %w", err)
 	}
