@@ -37,7 +37,8 @@ func (c *command) isRelayed() bool {
 }
 
 // withoutFiles are the scenarios whose scripts need what git brought.
-var withoutFiles = map[string]bool{"10-git-checkout": true, "29-multibranch": true}
+var withoutFiles = map[string]bool{"10-git-checkout": true, "29-multibranch": true,
+	"10-git-checkout" + nativeSuffix: true, "29-multibranch" + nativeSuffix: true}
 
 // onlyRelayed lets nothing but these classes through to the companion: a class
 // that is not native by mistake must not get its answer from the recording.

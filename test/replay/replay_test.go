@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -33,6 +34,7 @@ var scenarios = []string{
 	"08-archive-fingerprint",
 	"09-junit",
 	"10-git-checkout",
+	"10-git-checkout" + nativeSuffix,
 	"11-credentials",
 	"12-sshagent",
 	"13-utility",
@@ -52,6 +54,7 @@ var scenarios = []string{
 	"27-freestyle-abort",
 	"28-tool-installer",
 	"29-multibranch",
+	"29-multibranch" + nativeSuffix,
 	"30-reconnect-cookie",
 	"31-big-transfer",
 	"32-idle-ping",
@@ -67,6 +70,9 @@ func TestMain(m *testing.M) {
 			os.Exit(1)
 		}
 		os.Exit(0)
+	}
+	if name := os.Getenv(gitEnv); name != "" {
+		os.Exit(recordedGit(name, os.Args[1:]))
 	}
 	flag.Parse()
 	// Sessions mostly sleep: more of them than processors may run at once.
@@ -124,6 +130,7 @@ func TestReplay(t *testing.T) {
 
 // replay plays one session against an agent in this process.
 func replay(t *testing.T, name string) {
+	name, nativeGit := strings.CutSuffix(name, nativeSuffix)
 	s, err := loadSession(name)
 	require.NoError(t, err)
 	salt := make([]byte, 8)
@@ -132,14 +139,24 @@ func replay(t *testing.T, name string) {
 	n := &names{recorded: s.recorded, started: started, cookies: hex.EncodeToString(salt)}
 	root := agentRoot(t, s, n)
 	n.add("pkill -KILL -f", disarmed)
+	if nativeGit {
+		n.add("127.0.0.1:18993", "127.0.0.1:10001") // a native client would print no zeros
+		for c := s; c != nil; c = c.next {
+			c.name += nativeSuffix
+		}
+		n.git = recordedGitProgram(t, name)
+	}
 	n.add("127.0.0.1:18993", "127.0.0.1:00001") // the git server of 10: nothing listens there
 
 	agent := &hudson.Agent{Log: slog.New(slog.DiscardHandler), Version: "3352.v17a_fb_4b_2773f", WorkDir: filepath.Join(root, s.node),
 		Protocol: func() string { return s.protocol }, Environ: recordedEnviron(t, s, n),
-		HTTP: &http.Client{Transport: toolServer{}}}
+		HTTP: &http.Client{Transport: toolServer{}}, NativeGit: func() bool { return nativeGit }}
 	t.Cleanup(func() { killLeftovers(root) })
 	table := hudson.NewTable(agent)
 	companion := recordedCompanion(t, name, table)
+	if nativeGit {
+		table.Fallback = nil // nothing is to be relayed
+	}
 	l := newLine(t, remoting.Config{Handler: table, Relay: companion, Log: agent.Log}, companion)
 	var before *driver
 	for ; s != nil; s = s.next {

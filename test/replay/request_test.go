@@ -66,6 +66,9 @@ func (d *driver) ask(q *query) {
 		}
 	}
 	walk(v, func(h *jser.Object) {
+		if h.Class.Name == "org.jenkinsci.plugins.gitclient.Git" && d.names.git != "" {
+			setField(h, "exe", d.names.git)
+		}
 		if h.Class.Name == cHandler && h.Bool("goingHome") {
 			if ours, ok := d.object(h.Int("oid")); ok {
 				setField(h, "oid", ours)

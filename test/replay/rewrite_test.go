@@ -20,6 +20,7 @@ type names struct {
 	mu      sync.Mutex
 	pairs   [][2]string // recorded, ours; longest first
 	cookies string      // salt of this run
+	git     string      // what stands in for the program git, "" for nothing
 
 	recorded, started time.Time
 }
@@ -73,7 +74,12 @@ func (n *names) ours(s string) string {
 }
 
 // theirs rewrites a string of this run as the recording would have it.
-func (n *names) theirs(s string) string { return n.replace(s, 1, 0) }
+func (n *names) theirs(s string) string {
+	if n.git != "" {
+		s = strings.ReplaceAll(s, n.git, "git")
+	}
+	return n.replace(s, 1, 0)
+}
 
 func (n *names) replace(s string, from, to int) string {
 	n.mu.Lock()
