@@ -58,6 +58,7 @@ var listenerFields = map[string][]string{
 	filterDecoratorV1:                   {"filter"},
 	stampDecorator:                      {},
 	secretFilter:                        {"pattern", "charsetName"},
+	podDecorator:                        {"pattern"},
 	teeFilter:                           {"f", "transferredToRemote"},
 	activityFilter:                      {"id", "timeout"},
 	colourFilter:                        {"colorMap", "notes"},
@@ -90,6 +91,7 @@ const (
 	filterDecorator   = "org.jenkinsci.plugins.workflow.log.TaskListenerDecorator$ConsoleLogFilterAdapter"
 	filterDecoratorV1 = "org.jenkinsci.plugins.workflow.log.TaskListenerDecorator$ConsoleLogFilterImpl"
 	secretFilter      = "org.jenkinsci.plugins.credentialsbinding.impl.BindingStep$Filter"
+	podDecorator      = "org.csanchez.jenkins.plugins.kubernetes.pipeline.SecretsMasker"
 	stampDecorator    = "hudson.plugins.timestamper.pipeline.GlobalDecorator"
 	colourFilter      = "hudson.plugins.ansicolor.AnsiColorConsoleLogFilter"
 )
@@ -240,6 +242,7 @@ func (l *listener) decorate(ds []jser.Value, depth int) error {
 // A nil layer changes nothing.
 var decorators = map[string]func(o *jser.Object) (func(textSink) textSink, error){
 	secretFilter:   maskingFilter,
+	podDecorator:   podMasking,
 	stampDecorator: stampingDecorator,
 	teeFilter:      teeingFilter,
 	activityFilter: activityLayer,
@@ -269,6 +272,23 @@ func maskingFilter(o *jser.Object) (func(textSink) textSink, error) {
 	if !ok {
 		return nil, unknown
 	}
+	return maskingLayer(o, pattern, o.Str("charsetName"))
+}
+
+// podMasking is the kubernetes plugin's, around every log of a build in a pod: it
+// hides the agent's secret, and variables of containers that come from secrets.
+// The same regular expression, as a java.util.regex.Pattern without flags.
+func podMasking(o *jser.Object) (func(textSink) textSink, error) {
+	p := o.Obj("pattern")
+	if p == nil || p.Class.Name != "java.util.regex.Pattern" || p.Int("flags") != 0 {
+		return nil, fmt.Errorf("the log decorator %s of unknown form", o.Class)
+	}
+	return maskingLayer(o, p.Str("pattern"), "UTF-8")
+}
+
+// maskingLayer is SecretPatterns$MaskingOutputStream with a pattern of
+// SecretPatterns.getAggregateSecretPattern.
+func maskingLayer(o *jser.Object, pattern, charset string) (func(textSink) textSink, error) {
 	literals, ok := quotedLiterals(pattern)
 	if !ok {
 		return nil, fmt.Errorf("the log filter %s whose pattern is no list of quoted texts", o.Class)
@@ -276,7 +296,6 @@ func maskingFilter(o *jser.Object) (func(textSink) textSink, error) {
 	if len(literals) == 0 {
 		return nil, nil
 	}
-	charset := o.Str("charsetName")
 	e, err := charsetByName(charset)
 	if err != nil || !bytewise(e) {
 		return nil, fmt.Errorf("the log filter %s in the charset %q", o.Class, charset)

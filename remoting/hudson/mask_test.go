@@ -182,3 +182,24 @@ func TestUnderstoodListeners(t *testing.T) {
 		require.Len(t, l.layers, c.layers, c.name)
 	}
 }
+
+// TestPodMasking: the kubernetes plugin wraps the log of every build in a pod.
+func TestPodMasking(t *testing.T) {
+	decorator := func(pattern string, flags int32) *jser.Object {
+		return fields("org.csanchez.jenkins.plugins.kubernetes.pipeline.SecretsMasker",
+			"pattern", fields("java.util.regex.Pattern", "flags", flags, "pattern", pattern))
+	}
+	l := &listener{}
+	require.NoError(t, l.decorate([]jser.Value{decorator(`\Qs3cret\E|\Qother\E`, 0)}, 3))
+	require.Len(t, l.layers, 1)
+	var out kept
+	s := l.layers[0](&out)
+	_, err := s.Write([]byte("a s3cret and another\n"))
+	require.NoError(t, err)
+	require.NoError(t, s.Finish())
+	require.Equal(t, "a **** and an****\n", out.String())
+	for _, bad := range []*jser.Object{decorator(`\Qs3cret\E`, 2), decorator(`s.*`, 0),
+		fields("org.csanchez.jenkins.plugins.kubernetes.pipeline.SecretsMasker", "pattern", nil)} {
+		require.Error(t, (&listener{}).decorate([]jser.Value{bad}, 3))
+	}
+}
