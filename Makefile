@@ -42,8 +42,9 @@ demo: build
 # what CI runs: formatting, vet, every test under the race detector
 test: lint race
 
+# the report names what was skipped, and why, which go test is silent about
 race:
-	$(GO) test -race -timeout 15m ./...
+	$(GO) test -json -race -timeout 15m ./... | $(GO) run ./test/report
 
 lint:
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run gofmt -w on these"; exit 1; }
@@ -77,7 +78,7 @@ ci-images:
 
 # every file of images/ with the types of who reads it (a module of its own)
 test-recipes:
-	cd test/recipes && $(GO) test ./...
+	(cd test/recipes && $(GO) test -json ./...) | $(GO) run ./test/report
 
 # a real Hudson 1.395 from Maven Central drives the agent over stdio
 test-hudson: build
