@@ -141,6 +141,8 @@ func newBox(t *testing.T, share string) *box {
 		}
 		if time.Now().After(deadline) {
 			// Nothing of ours is in there yet: it is the machine.
+			_ = b.init.Process.Kill()
+			_ = b.init.Wait()
 			t.Skipf("%ssystemd does not come up in namespaces: %s %v\n%s", not, out, err, b.log.String())
 		}
 		time.Sleep(50 * time.Millisecond)
