@@ -220,7 +220,7 @@ func (f *secretFiles) remove() {
 func (c *Client) tempDir() string {
 	dir, err := filepath.Abs(c.Dir)
 	dir += "@tmp"
-	if err != nil || strings.ContainsAny(dir, "%`") || os.MkdirAll(dir, 0o777) != nil {
+	if err != nil || strings.ContainsAny(dir, "%`") || strings.Contains(dir, "$(") || os.MkdirAll(dir, 0o777) != nil {
 		return os.TempDir()
 	}
 	return dir
