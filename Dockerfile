@@ -24,14 +24,18 @@ COPY cmd cmd
 COPY exec exec
 COPY remoting remoting
 # The flags are the Makefile's, so that this is the same program as a release's.
-RUN GOFLAGS=-mod=mod make -s bin/linux-${TARGETARCH}/jenkins-agent
+RUN GOFLAGS=-mod=mod make -s bin/linux-${TARGETARCH}/jenkins-agent bin/linux-${TARGETARCH}/jenkins-shell
 
 FROM --platform=${BUILDPLATFORM} ${DEBIAN_IMAGE} AS rootfs
 ARG TARGETARCH
 COPY images/static/rootfs.sh /rootfs.sh
 RUN sh /rootfs.sh /rootfs ${TARGETARCH}
 COPY --from=build /src/bin/linux-${TARGETARCH}/jenkins-agent /rootfs/usr/local/bin/jenkins-agent
-RUN chmod 0755 /rootfs/usr/local/bin/jenkins-agent
+COPY --from=build /src/bin/linux-${TARGETARCH}/jenkins-shell /rootfs/usr/share/jenkins/jenkins-shell
+# The shell for containers without one: where `jenkins-agent install` looks, and
+# where the kubernetes plugin's injection copies it from.
+RUN cd /rootfs/usr && chmod 0755 local/bin/jenkins-agent share/jenkins/jenkins-shell && \
+    ln -s ../../share/jenkins/jenkins-shell local/bin/jenkins-shell
 
 FROM scratch AS static
 LABEL org.opencontainers.image.title="footman static" \

@@ -33,6 +33,8 @@ $(BIN):
 # the same for an image: bin/linux-amd64/jenkins-agent, bin/linux-arm64/jenkins-agent
 bin/linux-%/jenkins-agent: FORCE
 	CGO_ENABLED=0 GOOS=linux GOARCH=$* $(GO) build $(GOFLAGS_AGENT) -o $@ ./cmd/jenkins-agent
+bin/linux-%/jenkins-shell: FORCE
+	CGO_ENABLED=0 GOOS=linux GOARCH=$* $(GO) build -trimpath -buildvcs=false -ldflags="$(LDFLAGS)" -o $@ ./cmd/jenkins-shell
 FORCE:
 
 # a controller of ours and the agent, as two processes, run a small pipeline

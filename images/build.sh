@@ -118,7 +118,7 @@ for image in "$@"; do
 	for platform in "${platforms[@]}"; do
 		arch=${platform#linux/}
 		if [ "$image" = static ]; then
-			make -s "bin/linux-$arch/jenkins-agent"
+			make -s "bin/linux-$arch/jenkins-agent" "bin/linux-$arch/jenkins-shell"
 			"$work/sbom" "bin/linux-$arch/jenkins-agent" >"$sbom/jenkins-agent-linux-$arch.cdx.json"
 		fi
 		build "$image" "$arch"

@@ -146,7 +146,10 @@ func (c *checker) injection(ctx context.Context, im *image) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("the program that was copied: %w: %s", err, out)
 	}
-	return "the init container's command copied a program that runs elsewhere", nil
+	if out, err = exec.CommandContext(ctx, dir+"/jenkins-shell", "sh", "-c", "echo $((6*7))").CombinedOutput(); err != nil || string(out) != "42\n" {
+		return "", fmt.Errorf("the shell that was copied: %w: %s", err, out)
+	}
+	return "the init container's command copied an agent and a shell that run elsewhere", nil
 }
 
 const mib = 1 << 20
