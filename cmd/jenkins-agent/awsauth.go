@@ -262,10 +262,10 @@ func awsauthExec(c *cli.Context) error {
 	}
 	path, err := exec.LookPath(args[1])
 	if err != nil {
-		return cli.Exit(fmt.Sprintf("awsauth: %v", err), 127)
+		return &codeError{exitNotFound, fmt.Errorf("awsauth: %w", err)}
 	}
 	if err := syscall.Exec(path, args[1:], awsauth.ApplyEnv(os.Environ(), vars)); err != nil {
-		return cli.Exit(fmt.Sprintf("awsauth: %s: %v", path, err), 126)
+		return &codeError{exitNotStarted, fmt.Errorf("awsauth: %s: %w", path, err)}
 	}
 	return nil
 }
@@ -294,7 +294,7 @@ func awsauthDoctor(c *cli.Context) error {
 		}
 	}
 	if rep.Failed() {
-		return cli.Exit("", 1)
+		return &codeError{code: exitFailure}
 	}
 	return nil
 }

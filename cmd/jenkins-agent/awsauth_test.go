@@ -115,10 +115,13 @@ func TestAWSAuthFails(t *testing.T) {
 	t.Setenv("AWS_PROFILE", "nonprod")
 	t.Setenv("AWS_CONFIG_FILE", filepath.Join(home, "config"))
 	out, _, err := runAWS(t, "doctor")
-	var code cli.ExitCoder
-	require.ErrorAs(t, err, &code)
-	require.Equal(t, 1, code.ExitCode())
+	var said bytes.Buffer
+	require.Equal(t, exitFailure, exitCode(err, &said))
+	require.Empty(t, said.String(), "the lines above are enough")
 	require.Contains(t, out, "! Go, Terraform, Java: arn:aws:iam::111111111111:role/ci (IRSA variables)")
+
+	_, _, err = runAWS(t, "exec", "nonprod", "--", "no-such-command-here")
+	require.Equal(t, exitNotFound, exitCode(err, io.Discard))
 
 	for want, args := range map[string][]string{
 		"usage: awsauth exec":        {"exec", "prod"},

@@ -28,6 +28,10 @@ const (
 	exitRefused = 3   // the controller refuses this agent: wrong secret, unknown name, version too old
 	exitUsage   = 64  // the command line or environment contradicts itself
 	exitKilled  = 143 // stopped by a second signal
+
+	// awsauth exec, as a shell would
+	exitNotStarted = 126
+	exitNotFound   = 127
 )
 
 // usageError is a mistake in the arguments.

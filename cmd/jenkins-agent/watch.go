@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -165,12 +166,48 @@ func (w *watch) ready() error {
 	return fmt.Errorf("not connected since %s", w.since.Format(time.RFC3339))
 }
 
-// serve listens at addr, which watchAddress made, until ctx ends.
+// listenAgain is how long a port that is taken is left alone: a build may have it,
+// which shares the network of a pod, or the agent before this one.
+var listenAgain = 5 * time.Second
+
+// serve listens at addr, which watchAddress made, until ctx ends. A port that is
+// taken is no reason not to build: serve tries again.
 func (w *watch) serve(ctx context.Context, addr string, log *slog.Logger) error {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
-	if err != nil {
-		return fmt.Errorf("-http: %w; is the port taken by another agent or a build?", err)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		log.Warn("-http: is the port taken by another agent or a build? Trying again", "every", listenAgain, "err", err)
+		go func() {
+			if l := listenLater(ctx, addr); l != nil {
+				w.answer(ctx, l, log)
+			}
+		}()
+		return nil
 	}
+	if err != nil {
+		return fmt.Errorf("-http: %w", err)
+	}
+	w.answer(ctx, l, log)
+	return nil
+}
+
+// listenLater returns nil when ctx ends first.
+func listenLater(ctx context.Context, addr string) net.Listener {
+	t := time.NewTicker(listenAgain)
+	defer t.Stop()
+	for {
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return nil
+		}
+		if l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr); err == nil {
+			return l
+		}
+	}
+}
+
+// answer serves in the background until ctx ends.
+func (w *watch) answer(ctx context.Context, l net.Listener, log *slog.Logger) {
 	srv := &http.Server{Handler: w, ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 90 * time.Second, MaxHeaderBytes: 16 << 10}
 	log.Info("Answering /livez, /readyz and /metrics", "at", l.Addr().String())
 	go func() {
@@ -179,7 +216,6 @@ func (w *watch) serve(ctx context.Context, addr string, log *slog.Logger) error 
 		}
 	}()
 	context.AfterFunc(ctx, func() { srv.Close() })
-	return nil
 }
 
 // ServeHTTP implements http.Handler.

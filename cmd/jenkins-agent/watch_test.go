@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os/exec"
@@ -13,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/footman-ci/footman/test/controller"
+	"github.com/footman-ci/footman/test/output"
 )
 
 func TestWatchAddress(t *testing.T) {
@@ -33,6 +36,28 @@ func freePort(t *testing.T) string {
 	require.NoError(t, err)
 	defer l.Close()
 	return l.Addr().String()
+}
+
+func TestATakenPortIsTriedAgain(t *testing.T) {
+	defer func(d time.Duration) { listenAgain = d }(listenAgain)
+	listenAgain = time.Millisecond
+	build, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	addr := build.Addr().String()
+	log := &output.Buffer{}
+	ctx, cancel := context.WithCancel(t.Context())
+	require.NoError(t, (&watch{}).serve(ctx, addr, slog.New(slog.NewTextHandler(log, nil))))
+	require.Contains(t, log.String(), "is the port taken by another agent or a build?")
+	require.NoError(t, build.Close())
+	require.Eventually(t, func() bool { return strings.Contains(log.String(), "Answering") }, 20*time.Second, time.Millisecond)
+	code, _ := get(t, "http://"+addr+"/livez")
+	require.Equal(t, http.StatusOK, code)
+	cancel()
+	require.Eventually(t, func() bool {
+		l, err := net.Listen("tcp", addr)
+		return err == nil && l.Close() == nil
+	}, 20*time.Second, time.Millisecond)
+	require.ErrorContains(t, (&watch{}).serve(t.Context(), "203.0.113.1:1", slog.New(slog.DiscardHandler)), "-http: listen")
 }
 
 func get(t *testing.T, url string) (int, string) {
