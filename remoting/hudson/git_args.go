@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"time"
 
 	"github.com/footman-ci/footman/remoting"
 	"github.com/footman-ci/footman/remoting/hudson/git"
@@ -218,6 +219,16 @@ func (a *gitArgs) credentials(i int) *git.Credentials {
 	switch o.Class.Name {
 	case "com.cloudbees.plugins.credentials.impl.UsernamePasswordCredentialsImpl":
 		c.Password = secret(o.Obj("password"))
+	case "org.jenkinsci.plugins.github_branch_source.GitHubAppCredentials$DelegatingGitHubAppCredentials":
+		// It comes with a token for an hour, and a new one each time; the plugin
+		// could ask for one on the way, too.
+		token := o.Obj("cachedToken")
+		if token == nil || token.Long("expirationEpochSeconds") <= 0 || secret(token.Obj("token")) == "" {
+			a.bad(i, errors.New("a GitHub App that has no token"))
+			return nil
+		}
+		c.Username, c.Password = o.Str("appID"), secret(token.Obj("token"))
+		c.Expires = time.Unix(token.Long("expirationEpochSeconds"), 0)
 	case ssh:
 		source := o.Obj("privateKeySource")
 		if source == nil || source.Class.Name != ssh+"$DirectEntryPrivateKeySource" {

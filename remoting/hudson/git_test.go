@@ -208,6 +208,17 @@ func TestGitExceptions(t *testing.T) {
 	require.NoError(t, g.command("CheckoutCommand", invocation("ref", one, "origin/main"))) // all that hurt nobody
 }
 
+func TestGitHubApp(t *testing.T) {
+	const class = "org.jenkinsci.plugins.github_branch_source.GitHubAppCredentials$DelegatingGitHubAppCredentials"
+	a := &gitArgs{v: []jser.Value{fields(class, "appID", "7", "cachedToken", fields("T", "expirationEpochSeconds", int64(99), "token", fields("hudson.util.Secret", "value", "t")))}}
+	c := a.credentials(0)
+	require.NoError(t, a.err)
+	require.Equal(t, &git.Credentials{Username: "7", Password: "t", Expires: time.Unix(99, 0)}, c)
+	a = &gitArgs{v: []jser.Value{fields(class, "appID", "7", "cachedToken", nil)}}
+	require.Nil(t, a.credentials(0))
+	require.ErrorContains(t, a.err, "a GitHub App that has no token")
+}
+
 // TestGitIsReleased checks that a client's stream is given back with it.
 func TestGitIsReleased(t *testing.T) {
 	g := newGitRig(t)

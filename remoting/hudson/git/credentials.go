@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/footman-ci/footman/exec"
 )
@@ -18,10 +19,11 @@ import (
 type Credentials struct {
 	Description string
 	Username    string
-	Password    string   // without Keys
-	Keys        []string // private keys, of SSH
-	Passphrase  string   // of the keys
-	SSH         bool     // Keys count, even if there are none
+	Password    string    // without Keys
+	Keys        []string  // private keys, of SSH
+	Passphrase  string    // of the keys
+	SSH         bool      // Keys count, even if there are none
+	Expires     time.Time // when the password is of no use any more; zero for never
 }
 
 func (c *Credentials) String() string   { return c.Description }
@@ -82,6 +84,9 @@ func (c *Client) launchFor(ctx context.Context, h how, cred *Credentials, u *URI
 	files := &secretFiles{c: c}
 	defer files.remove()
 	if cred != nil {
+		if !cred.Expires.IsZero() && time.Now().After(cred.Expires) {
+			return "", failf("The token of %q has expired at %s", cred.Description, cred.Expires.Format(time.RFC3339))
+		}
 		set := c.password
 		if cred.SSH {
 			set = c.sshKey

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -118,6 +119,19 @@ func TestCredentials(t *testing.T) {
 			left, _ = filepath.Glob(filepath.Join(os.TempDir(), "jenkins-gitclient-*"))
 			require.Empty(t, left)
 		})
+	}
+}
+
+func TestExpiredToken(t *testing.T) {
+	w := newWorld(t)
+	for expires, want := range map[time.Time]string{time.Now().Add(time.Hour): "", time.Unix(1, 0): `The token of "app" has expired at 1970-01-01T`} {
+		w.c.AddDefaultCredentials(&Credentials{Description: "app", Expires: expires})
+		_, err := w.c.HeadRevs(context.Background(), w.url())
+		if want == "" {
+			require.NoError(t, err)
+		} else {
+			require.ErrorContains(t, err, want)
+		}
 	}
 }
 
