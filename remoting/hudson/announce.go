@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"os"
+	"regexp"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -72,6 +73,20 @@ func (s *steps) polled(dir string, from int64) (own int64, line string) {
 		return 0, s.line
 	}
 	return min(from-p.at, p.length), ""
+}
+
+// durableResult finds the directory of a step in the script that starts it
+// (BourneShellScript.launchWithCookie: nohup sh -c …).
+var durableResult = regexp.MustCompile(`'([^']+/durable-[0-9a-f]+)/jenkins-result\.txt'`)
+
+// launched notes the start of a step that nobody has asked for yet.
+func (s *steps) launched(argv []string) {
+	if len(argv) == 0 || argv[0] != "nohup" {
+		return
+	}
+	if m := durableResult.FindStringSubmatch(argv[len(argv)-1]); m != nil {
+		s.polled(m[1], 0)
+	}
 }
 
 // asked notes a question after the exit code of a step.

@@ -202,3 +202,20 @@ func TestAnnounceToProcesses(t *testing.T) {
 		})
 	}
 }
+
+// A step counts from its launch: the controller asks for it later.
+func TestStepsCountFromTheirLaunch(t *testing.T) {
+	s := &steps{}
+	s.launched([]string{"nohup", "sh", "-c", "(cp '/w@tmp/durable-0a1b/script.sh' …; echo $? > '/w@tmp/durable-0a1b/jenkins-result.txt.tmp'; mv '…' '/w@tmp/durable-0a1b/jenkins-result.txt'; wait) &"})
+	require.Equal(t, 1, s.running())
+	own, line := s.polled("/w@tmp/durable-0a1b", 0)
+	require.Zero(t, own)
+	require.Empty(t, line)
+	require.Equal(t, 1, s.running())
+	s.ended("/w@tmp/durable-0a1b")
+	require.Zero(t, s.running())
+	for _, argv := range [][]string{nil, {"nohup"}, {"sh", "-c", "cat '/durable-1/jenkins-result.txt'"}, {"nohup", "sh", "-c", "echo 'durable-1'"}} {
+		s.launched(argv)
+		require.Zero(t, s.running(), "%q", argv)
+	}
+}

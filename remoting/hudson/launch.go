@@ -155,6 +155,7 @@ func (a *Agent) launch(ctx context.Context, c *callable.Call) (jser.Value, error
 		p.release()
 		return nil, startError(err)
 	}
+	a.steps.launched(argv)
 	go p.await()
 	if _, now := o.Field("reverseStdout"); !now {
 		// In Hudson 1.395 the callable itself waits and returns the exit code.

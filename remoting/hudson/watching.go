@@ -160,6 +160,7 @@ func (a *Agent) startWatching(_ context.Context, c *callable.Call) (jser.Value, 
 	w.mu.Lock() // a newer watch must not end this one before it has begun
 	defer w.mu.Unlock()
 	a.watches.replace(w)
+	a.steps.ended(w.dir) // it is counted there
 	w.timer = time.AfterFunc(0, w.look)
 	w.unhook = context.AfterFunc(w.ctx, w.stop)
 	return nil, nil
