@@ -30,7 +30,12 @@ fi
 export BUILDAH_ISOLATION=chroot
 c=$(buildah from scratch 2>/dev/null) || c=
 if [ -z "$c" ] || ! buildah mount "$c" >/dev/null 2>&1; then
-	export STORAGE_DRIVER=vfs # no overlay on this file system
+	# No overlay on this file system. A place of its own: the other driver may
+	# have left something in the usual one.
+	storage=$(mktemp -d /var/tmp/footman-images.XXXXXX)
+	trap 'rm -rf "$storage"' EXIT
+	printf '[storage]\ndriver = "vfs"\nrunroot = "%s/run"\ngraphroot = "%s/graph"\n' "$storage" "$storage" >"$storage/storage.conf"
+	export CONTAINERS_STORAGE_CONF=$storage/storage.conf
 	c=$(buildah from scratch) || not_run "buildah has no storage here"
 fi
 buildah rm "$c" >/dev/null
