@@ -322,6 +322,10 @@ func withRepository(g *gitClient, a *gitArgs) gitRun {
 			call := a.call
 			return func(ctx context.Context) (jser.Value, error) { return g.revCommit(ctx, call, id) }
 		}
+	case "java.lang.invoke.SerializedLambda":
+		if run := chooserLambda(g, a, o); run != nil {
+			return run
+		}
 	}
 	a.bad(0, errors.New("the callback "+callable.ClassOf(o)))
 	return nil

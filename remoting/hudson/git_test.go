@@ -313,3 +313,37 @@ func TestWholeRunes(t *testing.T) {
 type writerFunc func(p []byte)
 
 func (f writerFunc) Write(p []byte) (int, error) { f(p); return len(p), nil }
+
+func TestChooserLambdas(t *testing.T) {
+	g := newGitRig(t)
+	require.NoError(t, g.command("CloneCommand", invocation("url", one, g.url)))
+	revision := func(rev string) *jser.Object {
+		id := g.mustDo("revParse", one, rev)
+		return fields("hudson.plugins.git.Revision", "branches", jser.ArrayList(fields("hudson.plugins.git.Branch", "name", rev)), "sha1", id)
+	}
+	lambda := func(class, method, signature string, captured ...jser.Value) ([]jser.Value, error) {
+		v, err := g.do("withRepository", []string{gitClientPackage + "RepositoryCallback"}, fields("java.lang.invoke.SerializedLambda", "capturedArgs", jser.ObjectArray(captured...),
+			"implClass", "hudson/plugins/git/util/"+class, "implMethodName", method, "implMethodSignature", signature))
+		if err != nil {
+			return nil, err
+		}
+		return jser.List(v)
+	}
+	const repository = "Lorg/eclipse/jgit/lib/Repository;Lhudson/remoting/VirtualChannel;)Ljava/util/"
+	revs := jser.ArrayList(revision("origin/main"), revision("v1"))
+	tips, err := lambda("GitUtils", "lambda$filterTipBranches$7b32aa7f$1", "(Ljava/util/List;Ljava/util/Collection;"+repository+"ArrayList;", revs, revs)
+	require.NoError(t, err)
+	require.Len(t, tips, 1)
+	branches, err := jser.List(tips[0].(*jser.Object).Get("branches"))
+	require.NoError(t, err)
+	require.Equal(t, "origin/main", branches[0].(*jser.Object).Str("name"))
+	sorted, err := lambda("DefaultBuildChooser", "lambda$getAdvancedCandidateRevisions$6271abd9$1", "(Ljava/util/List;"+repository+"List;", revs)
+	require.NoError(t, err)
+	require.Len(t, sorted, 2)
+	for _, refused := range [][2]string{{"GitUtils", "lambda$other$1"}, {"AncestryBuildChooser", "lambda$filterTipBranches$1"}, {"GitUtils", "lambda$filterTipBranches$1"}} {
+		_, err = lambda(refused[0], refused[1], "(Ljava/util/List;"+repository+"List;", revs)
+		require.ErrorContains(t, err, "the callback hudson.plugins.git.util."+refused[0]+" (lambda) "+gitWaysOut)
+	}
+	_, err = lambda("DefaultBuildChooser", "lambda$getAdvancedCandidateRevisions$1", "(Ljava/util/List;"+repository+"List;", jser.ArrayList("x"))
+	require.ErrorContains(t, err, gitWaysOut)
+}

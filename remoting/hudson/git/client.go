@@ -297,6 +297,10 @@ func knownAddress(u string) bool {
 // Quiet runs git on the repository of the work tree without a word, for what
 // upstream does by JGit, and returns what it printed.
 func (c *Client) Quiet(ctx context.Context, args ...string) ([]byte, error) {
+	return c.quietly(ctx, nil, args...)
+}
+
+func (c *Client) quietly(ctx context.Context, in io.Reader, args ...string) ([]byte, error) {
 	out, errs := &capture{max: maxOutput}, &capture{max: maxErrors}
 	args = append([]string{"--git-dir=" + filepath.Join(c.Dir, ".git"), "--no-replace-objects"}, args...)
 	merged, err := exec.Inherit(exec.FromEnviron(c.Environ), c.environment().Environ())
@@ -304,7 +308,7 @@ func (c *Client) Quiet(ctx context.Context, args ...string) ([]byte, error) {
 		return nil, err
 	}
 	p, err := exec.Start(ctx, exec.Spec{Argv: append([]string{merged.Expand(c.Exe)}, args...), Env: merged.Environ(), Dir: c.Dir,
-		Stdout: out, Stderr: errs})
+		Stdin: in, Stdout: out, Stderr: errs})
 	if err != nil {
 		return nil, err
 	}
