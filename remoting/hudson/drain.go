@@ -56,6 +56,20 @@ func (d *drain) enter(log *listenerWriter) error {
 	if d.going {
 		return remoting.Errorf(remoting.IOExceptionClass, "footman: the agent is going away and starts nothing new")
 	}
+	d.count(log)
+	return nil
+}
+
+// proceed counts a process of work that was under way already, such as the next
+// command of a checkout.
+func (d *drain) proceed(log *listenerWriter) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.count(log)
+}
+
+// count is for holders of mu.
+func (d *drain) count(log *listenerWriter) {
 	d.running++
 	if log != nil {
 		if d.logs == nil {
@@ -63,7 +77,6 @@ func (d *drain) enter(log *listenerWriter) error {
 		}
 		d.logs[log] = struct{}{}
 	}
-	return nil
 }
 
 // leave uncounts a process that has ended or did not start.

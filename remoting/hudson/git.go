@@ -124,6 +124,10 @@ type gitClient struct {
 
 // gitClient is Git$GitAPIMasterToSlaveFileCallable.invoke.
 func (a *Agent) gitClient(_ context.Context, c *callable.Call) (jser.Value, error) {
+	if err := a.drain.enter(nil); err != nil {
+		return nil, err // a checkout that has begun may go on, no other begins
+	}
+	defer a.drain.leave(nil)
 	o := c.Object.Obj("this$0")
 	env, err := gitEnv(o.Get("env"))
 	if err != nil {
@@ -174,9 +178,7 @@ type gitRun func(ctx context.Context) (jser.Value, error)
 // serve runs a method; what it printed is with the controller before its
 // answer.
 func (g *gitClient) serve(ctx context.Context, call *remoting.Call, run gitRun) (jser.Value, error) {
-	if err := g.agent.drain.enter(g.log); err != nil {
-		return nil, err
-	}
+	g.agent.drain.proceed(g.log)
 	defer g.agent.drain.leave(g.log)
 	call.Loader = g.loader
 	v, err := run(ctx)

@@ -220,6 +220,18 @@ func TestGitHubApp(t *testing.T) {
 }
 
 // TestGitIsReleased checks that a client's stream is given back with it.
+// A checkout that has begun is several calls: it may end, but no other begins.
+func TestGitWhileDraining(t *testing.T) {
+	g := newGitRig(t)
+	g.agent.Drain()
+	require.Equal(t, false, jser.Unbox(g.mustDo("hasGitRepo", []string{tBool}, jser.Boolean(false))))
+	require.NoError(t, g.command("CloneCommand", invocation("url", one, g.url), invocation("repositoryName", one, "origin")))
+	require.Equal(t, true, jser.Unbox(g.mustDo("hasGitRepo", []string{tBool}, jser.Boolean(false))))
+	<-g.agent.Idle()
+	_, err := g.call(gitRequest(g.dir, plainListener(g.stream(g.out), nil), "git", knownHosts()))
+	require.ErrorContains(t, err, "the agent is going away and starts nothing new")
+}
+
 func TestGitIsReleased(t *testing.T) {
 	g := newGitRig(t)
 	require.Equal(t, 1, g.a.Exports())
