@@ -12,7 +12,8 @@ NOINLINE := $(OURS)/cmd/... $(OURS)/awsauth $(OURS)/remoting/jvm $(OURS)/remotin
             $(addprefix $(OURS)/remoting/,hudson hudson/git hudson/junit hudson/archive) golang.org/x/net/... vendor/golang.org/x/net/... vendor/golang.org/x/text/... net net/http/... mime/... text/... regexp/... \
             encoding/json encoding/xml encoding/asn1 fmt reflect log/... os/exec os/user math/big runtime/pprof crypto/tls crypto/x509/... \
             $(addprefix crypto/,hpke rsa ecdsa ecdh) $(addprefix crypto/internal/fips140/,rsa mlkem ecdsa ed25519 edwards25519/... drbg bigmod nistec)
-GOFLAGS_AGENT := -tags $(TAGS) -trimpath -buildvcs=false -ldflags="$(LDFLAGS)" $(foreach p,$(NOINLINE),-gcflags=$(p)=-l)
+GOFLAGS_SHELL := -trimpath -buildvcs=false -ldflags="$(LDFLAGS)"
+GOFLAGS_AGENT := -tags $(TAGS) $(GOFLAGS_SHELL) $(foreach p,$(NOINLINE),-gcflags=$(p)=-l)
 FUZZTIME ?= 30s
 # a real agent.jar makes `make bench` compare; without one only we are measured
 AGENT_JAR ?=
@@ -25,7 +26,7 @@ SHELL_BIN := bin/jenkins-shell
 build: $(BIN) $(SHELL_BIN)
 
 $(SHELL_BIN):
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags="$(LDFLAGS)" -o $@ ./cmd/jenkins-shell
+	CGO_ENABLED=0 $(GO) build $(GOFLAGS_SHELL) -o $@ ./cmd/jenkins-shell
 
 $(BIN):
 	CGO_ENABLED=0 $(GO) build $(GOFLAGS_AGENT) -o $@ ./cmd/jenkins-agent
@@ -34,7 +35,7 @@ $(BIN):
 bin/linux-%/jenkins-agent: FORCE
 	CGO_ENABLED=0 GOOS=linux GOARCH=$* $(GO) build $(GOFLAGS_AGENT) -o $@ ./cmd/jenkins-agent
 bin/linux-%/jenkins-shell: FORCE
-	CGO_ENABLED=0 GOOS=linux GOARCH=$* $(GO) build -trimpath -buildvcs=false -ldflags="$(LDFLAGS)" -o $@ ./cmd/jenkins-shell
+	CGO_ENABLED=0 GOOS=linux GOARCH=$* $(GO) build $(GOFLAGS_SHELL) -o $@ ./cmd/jenkins-shell
 FORCE:
 
 # a controller of ours and the agent, as two processes, run a small pipeline

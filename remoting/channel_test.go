@@ -19,6 +19,7 @@ import (
 	"github.com/footman-ci/footman/remoting"
 	"github.com/footman-ci/footman/remoting/jser"
 	"github.com/footman-ci/footman/remoting/remotingtest"
+	"github.com/footman-ci/footman/test/output"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -199,7 +200,7 @@ func TestAnswerComesAfterTheData(t *testing.T) {
 		return nil, nil
 	})
 	for range 20 {
-		var got lockedBuffer
+		var got output.Buffer
 		_, err := c.UserCall(t.Context(), echo(remoting.OutputStream(c.ExportWriter(&got)), ""), "", 0, 0)
 		require.NoError(t, err)
 		require.Equal(t, 100, strings.Count(got.String(), "\n"))
@@ -208,26 +209,9 @@ func TestAnswerComesAfterTheData(t *testing.T) {
 	require.Eventually(t, func() bool { return c.Exports() == 0 }, 5*time.Second, time.Millisecond)
 }
 
-type lockedBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
-}
-
 func TestExportedStreams(t *testing.T) {
 	data := bytes.Repeat([]byte("0123456789abcdef"), 200_000) // 3.2 MB, over the window
-	var got lockedBuffer
+	var got output.Buffer
 	c, _ := pair(t, func(_ context.Context, call *remoting.Call) (jser.Value, error) {
 		if call.Callable.Str("text") == "write to me" {
 			return remoting.OutputStream(call.Channel.ExportWriter(&got)), nil

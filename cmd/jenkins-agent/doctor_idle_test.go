@@ -20,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/footman-ci/footman/test/controller"
+	"github.com/footman-ci/footman/test/output"
 )
 
 // A balancer forwards connections and ends them in its own way.
@@ -127,7 +128,7 @@ func TestDoctorHoldsAWebSocket(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			var said lines
+			var said output.Buffer
 			d := &doctor{times: hurried, idle: c.idle, progress: &said}
 			w := d.wayTo("http://" + c.b.before(t, pinging(t, c.pings)))
 			ws, a, err := w.webSocketAt(within(t, 20*time.Second), "wsagents/", nil)
@@ -200,7 +201,7 @@ func TestDoctorHoldsATCPConnection(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			var said lines
+			var said output.Buffer
 			d := &doctor{times: hurried, idle: c.idle, progress: &said}
 			w := &way{addr: c.b.before(t, listener(t)), times: hurried}
 			conn, err := w.dial(within(t, 20*time.Second))

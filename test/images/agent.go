@@ -8,10 +8,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/footman-ci/footman/test/controller"
+	"github.com/footman-ci/footman/test/output"
 )
 
 // agentDir is where the kubernetes plugin mounts the workspace volume.
@@ -24,25 +24,7 @@ type agent struct {
 	node   *controller.Node
 	volume string // the work directory on this machine
 	online time.Duration
-	log    *lockedBuffer
-}
-
-// lockedBuffer is what a container wrote so far.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
+	log    *output.Buffer
 }
 
 // contract is the environment that a pod template gives the jnlp container.
@@ -66,7 +48,7 @@ func (c *checker) workspace(uid, gid int, mode os.FileMode) (string, error) {
 // runAgent starts a container and waits until its agent is online.
 func (c *checker) runAgent(ctx context.Context, im *image, s spec, o controller.Options) (*agent, error) {
 	o.MonitorDelay = -1
-	a := &agent{ctl: controller.New(o), log: &lockedBuffer{}}
+	a := &agent{ctl: controller.New(o), log: &output.Buffer{}}
 	if err := a.ctl.Start(); err != nil {
 		return nil, err
 	}
@@ -100,10 +82,9 @@ func (c *checker) runAgent(ctx context.Context, im *image, s spec, o controller.
 	return a, nil
 }
 
-// await waits until the agent is online or its container has ended.
-func (a *agent) await(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
+// whileItRuns makes a context that ends with the container, too.
+func (a *agent) whileItRuns(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	go func() {
 		select {
 		case <-a.done:
@@ -111,6 +92,13 @@ func (a *agent) await(ctx context.Context) error {
 		case <-ctx.Done():
 		}
 	}()
+	return ctx, cancel
+}
+
+// await waits until the agent is online or its container has ended.
+func (a *agent) await(ctx context.Context) error {
+	ctx, cancel := a.whileItRuns(ctx, time.Minute)
+	defer cancel()
 	err := a.node.WaitOnline(ctx)
 	select {
 	case <-a.done:
@@ -144,7 +132,7 @@ func (a *agent) shIn(ctx context.Context, job, script string) (string, error) {
 		case <-ctx.Done():
 		}
 	}()
-	var log lockedBuffer
+	var log output.Buffer
 	r, err := a.node.Sh(ctx, script, controller.ShOptions{Job: job, Log: &log})
 	if err == nil && r.ExitCode != 0 {
 		err = fmt.Errorf("exit code %d", r.ExitCode)
@@ -157,15 +145,8 @@ func (a *agent) shIn(ctx context.Context, job, script string) (string, error) {
 
 // build is a whole build: sh, writeFile of 1 MB, stash and unstash.
 func (a *agent) build(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	ctx, cancel := a.whileItRuns(ctx, 2*time.Minute)
 	defer cancel()
-	go func() {
-		select {
-		case <-a.done:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
 	if _, err := a.shIn(ctx, "build", "rm -rf *; echo building; head -c 100000 /dev/zero >made; ls -l made"); err != nil {
 		return err
 	}

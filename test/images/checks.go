@@ -14,6 +14,7 @@ import (
 
 	"github.com/footman-ci/footman/test/agentproc"
 	"github.com/footman-ci/footman/test/controller"
+	"github.com/footman-ci/footman/test/output"
 )
 
 // check is one thing that an image must do. It returns what it saw.
@@ -133,7 +134,7 @@ func (c *checker) injection(ctx context.Context, im *image) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	var log lockedBuffer
+	var log output.Buffer
 	k, err := c.start(ctx, im, spec{uid: 1000, readOnly: true, log: &log, volumes: []volume{{source: dir, target: "/jenkins-agent"}},
 		args: []string{"/bin/sh", "-c", "cp $(command -v jenkins-agent) /jenkins-agent/jenkins-agent; cp -R /usr/share/jenkins/. /jenkins-agent"}})
 	if err == nil {
